@@ -1,0 +1,1 @@
+"""What several steps share, one noun per file."""

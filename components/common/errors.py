@@ -1,0 +1,12 @@
+"""Errors whose message is meant for a person, not for a programmer."""
+
+
+class UserError(Exception):
+    """Bad input. The message is one sentence: what, where, expected, received, how to mend it.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+class GateRefused(Exception):
+    """The model was evaluated and judged not good enough. The command exits with code 3."""

@@ -1,0 +1,31 @@
+"""What a step tells whoever watches it: JSON lines in a file, one file per task.
+
+A file works for subprocesses, containers and parallel loops alike. Without the folder named by
+`LESIONFLOW_PROGRESS` in the environment (a notebook, a pod), reporting does nothing.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from components.common.files import finite
+
+FOLDER_VARIABLE = "LESIONFLOW_PROGRESS"
+
+
+def report(event: str, **fields: Any) -> None:
+    """Append one event to this task's progress file.
+
+    Args:
+        event: `started`, `progress`, `epoch`, `figure`, `finished` or `failed`.
+        **fields: JSON-serialisable details; NaN becomes null. By convention `done` and `total`
+            (counts) for `progress`; `text` (a short phrase worth showing) for `figure`.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder:
+        return
+    line = json.dumps(finite({"event": event, "time": time.time(), **fields}), allow_nan=False)
+    with Path(folder, f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")

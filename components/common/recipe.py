@@ -1,0 +1,109 @@
+"""Recipes: the one place for hyper-parameters."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.common.errors import UserError
+
+
+class PhaseName(StrEnum):
+    """The three fine-tune steps, in order."""
+
+    HEAD = "head"
+    PARTIAL = "partial"
+    FULL = "full"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Phase(_Strict):
+    """One fine-tune step."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    trainable: float = Field(ge=0, le=1)
+    """Share of the backbone's layers that train, counted from its end and snapped to whole blocks."""
+
+
+class Augmentation(_Strict):
+    """Random changes to each training image, new in every epoch."""
+
+    rotation: float = Field(default=36, ge=0, le=180)
+    """Largest rotation either way, degrees."""
+    horizontal_flip: bool = True
+    vertical_flip: bool = False
+    zoom: float = Field(default=0.1, ge=0, lt=1)
+    """Largest zoom either way, as a share of the side."""
+
+
+class Recipe(_Strict):
+    """Everything that decides what is trained, but for the data, the starting weights and the seed."""
+
+    name: str = "custom"
+    backbone: Literal["efficientnetv2b0", "tiny"] = "efficientnetv2b0"
+    image_size: int = Field(default=224, ge=32, le=600)
+    """Side of the square network input, pixels."""
+    batch_size: int = Field(default=32, ge=1)
+    balance: Literal["none", "oversample", "sqrt", "effective-number", "class-weight"] = "oversample"
+    augmentation: Augmentation = Augmentation()
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Before the classifier's last layer."""
+    head: Phase = Phase(epochs=5, learning_rate=1e-3, trainable=0.0)
+    partial: Phase = Phase(epochs=25, learning_rate=1e-4, trainable=0.75)
+    full: Phase = Phase(epochs=5, learning_rate=1e-5, trainable=1.0)
+
+    def phase(self, name: PhaseName | str) -> Phase:
+        """The settings of one fine-tune step."""
+        return getattr(self, PhaseName(name).value)
+
+
+SEED = Recipe(name="seed")
+"""The published method: rotation, horizontal flip, zoom; oversampling; 5/25/5 epochs."""
+
+QUICK = Recipe(
+    name="quick",
+    image_size=96,
+    balance="sqrt",
+    head=Phase(epochs=2, learning_rate=1e-3, trainable=0.0),
+    partial=Phase(epochs=12, learning_rate=3e-4, trainable=0.75),
+    full=Phase(epochs=2, learning_rate=3e-5, trainable=1.0),
+)
+"""The same three steps, smaller and shorter."""
+
+PRESETS: dict[str, Recipe] = {recipe.name: recipe for recipe in (QUICK, SEED)}
+
+
+def load_recipe(text: str) -> Recipe:
+    """Understand a recipe given as a preset's name, a YAML or JSON file, or the YAML or JSON itself.
+
+    Raises:
+        UserError: no such preset or file, or a field is unknown or out of range.
+    """
+    if text in PRESETS:
+        return PRESETS[text]
+    where = "the given text"
+    if "\n" not in text and not text.lstrip().startswith("{"):
+        where = text
+        try:
+            text = Path(text).read_text(encoding="utf-8")
+        except OSError:
+            raise UserError(
+                f"There is no recipe {where!r}; expected one of {', '.join(PRESETS)}, or a YAML or JSON file."
+            ) from None
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"The recipe in {where} is not valid YAML: {' '.join(str(error).split())}.") from None
+    try:
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}, received {e['input']!r}" for e in error.errors()
+        )
+        raise UserError(f"The recipe in {where} is not valid: {problems}.") from None

@@ -1,0 +1,18 @@
+"""The seven diagnoses of HAM10000 (Tschandl et al. 2018, doi 10.1038/sdata.2018.161)."""
+
+DIAGNOSES: dict[str, str] = {
+    "akiec": "actinic keratosis / Bowen's disease",
+    "bcc": "basal cell carcinoma",
+    "bkl": "benign keratosis-like lesion",
+    "df": "dermatofibroma",
+    "mel": "melanoma",
+    "nv": "melanocytic nevus",
+    "vasc": "vascular lesion",
+}
+"""Label in the metadata -> what it means; alphabetical."""
+
+LABELS: tuple[str, ...] = tuple(DIAGNOSES)
+"""Class order of every model output, metric and table of this project: alphabetical."""
+
+LABEL_INDEX: dict[str, int] = {label: index for index, label in enumerate(LABELS)}
+"""Label -> its column in a model's output."""
