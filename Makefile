@@ -1,0 +1,13 @@
+.PHONY: run test check lock
+
+run: ## Set up .venv, then the main job on synthetic data
+	scripts/run
+
+test: ## Set up .venv, then all tests
+	scripts/test
+
+check: ## Formatter, linter, types, generated files
+	scripts/check
+
+lock: ## Write the locks anew from pyproject.toml
+	scripts/lock

@@ -1,0 +1,184 @@
+"""The `lesionflow` command. Each command imports what it needs when it is called."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from components.common.errors import GateRefused, UserError
+
+app = typer.Typer(
+    name="lesionflow",
+    help="Dermatoscopic images in, a gated skin-lesion classifier out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DEFAULT_OUTPUT = Path("lesionflow-runs")
+
+
+class Profile(StrEnum):
+    """Kinds of cluster the pipeline can be compiled for."""
+
+    GPU = "gpu"
+    CPU_ONLY = "cpu-only"
+
+
+Output = Annotated[Path, typer.Option(help="Folder for runs, their artifacts and the model registry.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show everything the steps write.")]
+
+
+@app.command()
+def run(
+    data: Annotated[str | None, typer.Option(help="Folder or gs:// prefix. Without it: synthetic data.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="quick, seed, demo, or a YAML or JSON file. [quick; demo on synthetic data]")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="imagenet, none, or a weights file. [imagenet; none on synthetic data]")
+    ] = None,
+    min_f1: Annotated[float, typer.Option(help="Least value of the gate's metric that passes.")] = 0.7,
+    metric: Annotated[str, typer.Option(help="What the gate judges.")] = "macro_f1",
+    seed: Annotated[int, typer.Option(help="Of the split, the batch order and the augmentation.")] = 0,
+    registry: Annotated[str | None, typer.Option(help="Folder or gs:// prefix. [OUTPUT/registry]")] = None,
+    duplicate_pairs: Annotated[str, typer.Option(help="CSV of image pairs that must stay on one side.")] = "",
+    fixed_test: Annotated[str, typer.Option(help="List of the test images.")] = "",
+    max_quarantine: Annotated[float, typer.Option(help="Largest share of damaged items tolerated.")] = 0.01,
+    output: Output = DEFAULT_OUTPUT,
+    verbose: Verbose = False,
+) -> None:
+    """Run the whole pipeline on this machine."""
+    from components.common.recipe import load_recipe
+    from pipelines.run import run as run_training
+    from pipelines.synth import standing_synthetic_data
+    from pipelines.workspace import Workspace
+
+    console = Console()
+    workspace = Workspace(output.absolute())
+    chosen = load_recipe(recipe or ("quick" if data else "demo"))
+    if data is None:
+        console.print("No --data given: running on synthetic data, which says nothing about skin.", style="yellow")
+        data = str(standing_synthetic_data(workspace.root / "synthetic"))
+        weights = weights or "none"
+    arguments = {
+        "source": _absolute(data),
+        "registry": _absolute(registry or str(workspace.registry)),
+        "recipe": chosen.model_dump_json(),
+        "weights": _absolute(weights or "imagenet", words=("imagenet", "none")),
+        "seed": seed,
+        "gate_metric": metric,
+        "threshold": min_f1,
+        "duplicate_pairs": _absolute(duplicate_pairs, words=("",)),
+        "fixed_test": _absolute(fixed_test, words=("",)),
+        "max_quarantine": max_quarantine,
+        "checkpoints": str(workspace.checkpoints),
+    }
+    raise typer.Exit(run_training(arguments, workspace, console, verbose))
+
+
+@app.command()
+def step(
+    name: Annotated[str, typer.Argument(help="fingerprint, ingest, split, balance, finetune, evaluate, gate, promote")],
+    artifacts: Annotated[list[str], typer.Option("--input", metavar="NAME=URI", help="An input artifact.")] = [],  # noqa: B006
+    values: Annotated[list[str], typer.Option("--set", metavar="NAME=VALUE", help="A parameter.")] = [],  # noqa: B006
+    output: Annotated[Path | None, typer.Option(help="Folder for the outputs. [lesionflow-runs/steps/...]")] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Run one component alone, on local or gs:// artifacts."""
+    from pipelines.step import run_one
+
+    raise typer.Exit(run_one(name, artifacts, values, output, Console(), verbose))
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="New folder for the data.")],
+    images: Annotated[int, typer.Option(help="How many.")] = 700,
+    size: Annotated[tuple[int, int], typer.Option(help="Width and height, pixels.")] = (200, 150),
+    seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 0,
+    shuffle_labels: Annotated[
+        bool, typer.Option("--shuffle-labels", help="Nothing can be learned from it: shows that the gate is honest.")
+    ] = False,
+) -> None:
+    """Write synthetic data in HAM10000's own layout: seven looks that can be learned."""
+    from pipelines.synth import write_synthetic
+
+    counts = write_synthetic(out, images, size, seed, shuffle_labels)
+    Console().print(f"Wrote {images} synthetic images to {out}: {counts}", highlight=False)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Image files or folders.")],
+    model: Annotated[str, typer.Option(help="Registry, version or model folder; local or gs://.")],
+    output: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
+) -> None:
+    """Classify images with a trained model. Not a medical device."""
+    from rich.table import Table
+
+    from pipelines.predict import predict as predict_images
+
+    predictions = predict_images(model, images, output)
+    console = Console()
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in predictions.columns:
+        table.add_column(str(column), justify="left" if column in ("image_id", "predicted") else "right")
+    for row in predictions.head(20).itertuples(index=False):
+        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
+    console.print(table)
+    if len(predictions) > 20:
+        console.print(f"... and {len(predictions) - 20} more")
+    console.print(f"Written to {output}", highlight=False, soft_wrap=True)
+
+
+@app.command(name="compile")
+def compile_(
+    output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write.")] = Path("lesionflow.yaml"),
+    kubernetes_manifest: Annotated[
+        bool, typer.Option("--kubernetes-manifest", help="As Pipeline and PipelineVersion resources.")
+    ] = False,
+    profile: Annotated[Profile, typer.Option(help="What the fine-tune tasks ask of the cluster.")] = Profile.GPU,
+) -> None:
+    """Compile the pipeline for a Kubeflow cluster."""
+    from pipelines.compile import compile_pipeline
+
+    compile_pipeline(output, profile.value, kubernetes_manifest)
+    Console().print(f"Compiled to {output}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def clean(
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest runs stay.")] = 3,
+    output: Output = DEFAULT_OUTPUT,
+) -> None:
+    """Remove old runs and the artifacts that no remaining run uses."""
+    from pipelines.clean import clean as clean_runs
+    from pipelines.workspace import Workspace
+
+    freed, removed = clean_runs(Workspace(output.absolute()), keep)
+    Console().print(f"Removed {removed} runs, freed {freed / 2**20:.0f} MiB.", highlight=False)
+
+
+def _absolute(path: str, words: tuple[str, ...] = ()) -> str:
+    """Tasks run elsewhere and artifacts outlive the shell: record whole paths. `words` are no paths."""
+    return path if path in words or "://" in path else str(Path(path).expanduser().absolute())
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in one sentence and exit code 2, without a traceback."""
+    errors = Console(stderr=True)
+    try:
+        app()
+    except UserError as error:
+        errors.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except GateRefused as error:
+        errors.print(f"[bold red]Refused:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(3)
+    except KeyboardInterrupt:
+        errors.print("Interrupted.")
+        sys.exit(130)

@@ -1,0 +1,79 @@
+"""What a step's result depends on besides its inputs: its code, its libraries, the Keras backend.
+
+kfp.local's cache key holds none of these, so the local runner adds this digest to each task's
+environment, which the key does hold.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import os
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+VARIABLE = "LESIONFLOW_STEP_DIGEST"
+
+
+def step_digest(room: str) -> str:
+    """Digest of all that `components.<room>.component` imports, directly or not.
+
+    Our own modules count by their source, other libraries by their version, package data (a
+    template) by its content, and Keras by its backend too.
+    """
+    ours, libraries = _closure(f"components.{room}.component")
+    digest = hashlib.sha256()
+    for path in sorted(ours):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for library in sorted(libraries):
+        for distribution in sorted(set(_distributions().get(library, ()))):
+            digest.update(f"{distribution}=={importlib.metadata.version(distribution)}\0".encode())
+    if "keras" in libraries:
+        digest.update(os.environ.get("KERAS_BACKEND", "tensorflow").encode())
+    return digest.hexdigest()
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    return {name: list(found) for name, found in importlib.metadata.packages_distributions().items()}
+
+
+def _closure(module: str) -> tuple[set[Path], set[str]]:
+    """Files of ours and top-level names of other libraries that importing `module` may need."""
+    files: set[Path] = set()
+    libraries: set[str] = set()
+    waiting, seen = [module], {module}
+    while waiting:
+        source = _source(waiting.pop())
+        if source is None:
+            continue
+        files.add(source)
+        files.update(source.parent.glob(f"{source.stem}.*.j2"))  # report.py's template is report.html.j2
+        for name in _imports(source):
+            if not name.startswith("components."):
+                libraries.add(name.split(".")[0])
+            elif name not in seen:
+                seen.add(name)
+                waiting.append(name)
+    return files, libraries
+
+
+def _source(module: str) -> Path | None:
+    """The file of one of our modules, or None if `module` names something inside one."""
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def _imports(source: Path) -> set[str]:
+    """Names imported anywhere in a file, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names

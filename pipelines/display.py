@@ -1,0 +1,89 @@
+"""What a person sees of a run: one tidy line per step, then a summary."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pipelines.runners.events import RunEvents, StepState
+
+_SYMBOLS = {
+    "waiting": "[dim]·[/]",
+    "running": "[cyan]▸[/]",
+    "done": "[green]✓[/]",
+    "reused": "[green]↻[/]",
+    "failed": "[red]✗[/]",
+    "killed": "[red]✗[/]",
+}
+_BAR = 20
+
+
+class RunDisplay:
+    """Shows a run while it works: live on a terminal, a line per finished step elsewhere.
+
+    With `verbose`, everything the tasks write is passed through as well.
+    """
+
+    def __init__(self, console: Console, steps: list[str], verbose: bool) -> None:
+        self._console = console
+        self._width = max(map(len, steps))
+        self._verbose = verbose
+        self._printed: set[str] = set()
+        self._offsets: dict[str, int] = {}
+        self._live = Live(console=console, refresh_per_second=8, redirect_stdout=False, redirect_stderr=False)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def watch(self, events: RunEvents) -> None:
+        """Show the present state; for `run_pipeline`."""
+        if self._verbose:
+            self._pass_logs_through(events)
+        if self._console.is_terminal:
+            self._live.update(self._table(list(events.steps.values())))
+            return
+        for state in events.steps.values():
+            if state.status not in ("waiting", "running") and state.name not in self._printed:
+                self._printed.add(state.name)
+                self._console.print(self._line(state), highlight=False)
+
+    def _table(self, states: list[StepState]) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for state in states:
+            table.add_row(self._line(state))
+        return table
+
+    def _line(self, state: StepState) -> str:
+        elapsed = "" if state.status in ("waiting", "reused") else _clock(self._elapsed(state))
+        figure = state.figure if state.status != "failed" else ""
+        if state.status == "running" and state.total:
+            filled = round(_BAR * min(1, state.done / state.total))
+            figure = f"[cyan]{'━' * filled}[/][dim]{'━' * (_BAR - filled)}[/] {figure}"
+        return f"{_SYMBOLS[state.status]} {state.name:<{self._width}}  {state.status:<7} {elapsed:>7}  {figure}"
+
+    @staticmethod
+    def _elapsed(state: StepState) -> float:
+        return time.time() - state.started if state.status == "running" else state.seconds
+
+    def _pass_logs_through(self, events: RunEvents) -> None:
+        for file in sorted((events.folder.parent / "logs").glob("*.log")):
+            with file.open("rb") as stream:
+                stream.seek(self._offsets.get(file.name, 0))
+                text = stream.read()
+            self._offsets[file.name] = self._offsets.get(file.name, 0) + len(text)
+            for line in text.decode(errors="replace").splitlines():
+                self._console.print(f"{file.stem}: {line}", markup=False, highlight=False, style="dim", soft_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

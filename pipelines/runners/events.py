@@ -1,0 +1,102 @@
+"""What the tasks of a run have said so far, read from their progress files."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+Event = dict[str, Any]
+
+
+@dataclass
+class StepState:
+    """One step as its watcher sees it."""
+
+    name: str
+    status: str = "waiting"
+    """waiting, running, done, reused, failed (it said why) or killed (it said nothing)."""
+    started: float = 0.0
+    """Unix time."""
+    seconds: float = 0.0
+    """The step's own work, without the start of its process."""
+    pid: int | None = None
+    figure: str = ""
+    """The figure that matters, in a few words."""
+    done: int = 0
+    total: int = 0
+    kind: str = ""
+    """Of a failure: user, refused or crash."""
+    message: str = ""
+
+
+@dataclass
+class RunEvents:
+    """Follows a progress folder; call `update` as often as you like."""
+
+    folder: Path
+    steps: dict[str, StepState]
+    evaluation: str | None = None
+    """Path of the evaluation that the gate judged by."""
+    version: str | None = None
+    """URI of the version that was promoted."""
+    _lock: Lock = field(default_factory=Lock)
+    _offsets: dict[Path, int] = field(default_factory=dict[Path, int])
+    _running: dict[Path, StepState] = field(default_factory=dict[Path, StepState])
+
+    def update(self) -> None:
+        """Read what was written since the last call."""
+        with self._lock:
+            self._read()
+
+    def _read(self) -> None:
+        for file in sorted(self.folder.glob("*.jsonl")):
+            with file.open("rb") as stream:
+                stream.seek(self._offsets.get(file, 0))
+                text = stream.read()
+            whole = text[: text.rfind(b"\n") + 1]  # a line may be half written
+            self._offsets[file] = self._offsets.get(file, 0) + len(whole)
+            for line in whole.splitlines():
+                self._take(file, json.loads(line))
+
+    def reused(self, step: str) -> None:
+        """Note that a step was not run because its result was known."""
+        self.steps[step].status = "reused"
+
+    def _take(self, file: Path, event: Event) -> None:
+        match event["event"]:
+            case "started":
+                self._running[file] = self.steps[event["step"]]
+            case "judged":
+                self.evaluation = event["evaluation"]
+            case "promoted":
+                self.version = event["version"]
+            case _:
+                pass
+        _advance(self._running[file], event)
+
+
+def _advance(step: StepState, event: Event) -> None:
+    match event["event"]:
+        case "started":
+            step.status, step.started, step.pid = "running", event["time"], event["pid"]
+        case "progress":
+            step.done, step.total = event["done"], event["total"]
+        case "epoch":
+            step.figure = (
+                f"epoch {event['epoch']}/{event['epochs']}, loss {_number(event['loss'])}, "
+                f"validation macro-F1 {_number(event['val_macro_f1'])}"
+            )
+        case "figure":
+            step.figure = event["text"]
+        case "finished":
+            step.status, step.seconds = "done", event["seconds"]
+        case "failed":
+            step.status, step.kind, step.message = "failed", event["kind"], event["message"]
+            step.seconds = event["time"] - step.started
+        case _:
+            pass
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"

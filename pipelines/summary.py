@@ -1,0 +1,119 @@
+"""`summary.json`, the machine's view of a run, and the table that ends it, a person's."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from components.common.files import write_json
+from pipelines.runners.events import RunEvents
+
+VERSIONS_OF = ("lesionflow", "kfp", "keras", "tensorflow-cpu", "numpy", "scikit-learn")
+
+
+def write_summary(run: Path, events: RunEvents, status: str, error: str, seconds: float, seed: int) -> dict[str, Any]:
+    """Write `summary.json` into the run's folder, with the report and the model beside it.
+
+    Args:
+        run: the run's folder.
+        events: what its steps said.
+        status: passed, refused, failed or interrupted.
+        error: why it is neither passed nor refused; a sentence, or empty.
+        seconds: wall time of the whole run.
+        seed: the run's seed.
+
+    Returns:
+        What was written. Without an evaluation the verdict is `failed` and there are no metrics.
+    """
+    evaluation: dict[str, Any] = {}
+    if events.evaluation:
+        evaluation = json.loads(Path(events.evaluation).read_text(encoding="utf-8"))
+        _link(Path(evaluation["artifacts"]["report"]), run / "report.html")
+        _link(Path(evaluation["artifacts"]["model"]), run / "model")
+    summary = {
+        "verdict": "passed" if status == "passed" else "failed",
+        "status": status,
+        "error": error,
+        "gate": evaluation.get("gate"),
+        "metrics": evaluation.get("metrics"),
+        "data": evaluation.get("data"),
+        "training": evaluation.get("training"),
+        "promoted": events.version,
+        "steps": {
+            state.name: {"seconds": round(state.seconds, 3), "status": state.status, "figure": state.figure}
+            for state in events.steps.values()
+        },
+        "seconds": round(seconds, 3),
+        "artifacts": evaluation.get("artifacts", {}),
+        "versions": _versions(),
+        "seed": seed,
+    }
+    write_json(run / "summary.json", summary)
+    return summary
+
+
+def _link(source: Path, target: Path) -> None:
+    """Show an artifact in the run's folder without a second copy on disk, where the file system allows."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_hard_link)
+    else:
+        _hard_link(str(source), str(target))
+
+
+def _hard_link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in VERSIONS_OF}
+
+
+def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> None:
+    """The end of a run: figures, verdict, where the report lies."""
+    metrics, gate, data = summary["metrics"], summary["gate"], summary["data"]
+    console.print()
+    if metrics:
+        table = Table(box=None, padding=(0, 2), header_style="bold")
+        for heading in ("class", "precision", "recall", "F1", "test images"):
+            table.add_column(heading, justify="left" if heading == "class" else "right")
+        for label, row in metrics["per_class"].items():
+            figures = [_figure(row[key]) for key in ("precision", "recall", "f1")]
+            table.add_row(label, *figures, str(row["support"]))
+        console.print(table)
+        low, high = metrics["macro_f1_interval"]
+        console.print(
+            f"\nmacro-F1 {_figure(metrics['macro_f1'])} (95 % interval {_figure(low)} to {_figure(high)}), "
+            f"balanced accuracy {_figure(metrics['balanced_accuracy'])}, accuracy {_figure(metrics['accuracy'])}, "
+            f"macro AUC {_figure(metrics['macro_auc'])}; test lesions never seen in training, seed {summary['seed']}",
+            highlight=False,
+        )
+    if gate and summary["status"] in ("passed", "refused"):
+        passed = summary["status"] == "passed"
+        kind = " [yellow](synthetic data: says nothing about skin)[/]" if data and data["synthetic"] else ""
+        console.print(
+            f"[bold {'green' if passed else 'red'}]Verdict: {'passed' if passed else 'failed'}[/]{kind}  "
+            f"{gate['metric']} {_figure(gate['value'])}, threshold {gate['threshold']:g}",
+            highlight=False,
+        )
+        for reason in gate["reasons"]:
+            console.print(f"  {reason}", highlight=False)
+    for heading, path in (
+        ("Promoted", summary["promoted"]),
+        ("Report", run / "report.html"),
+        ("Summary", run / "summary.json"),
+    ):
+        if path and ("://" in str(path) or Path(path).exists()):
+            console.print(f"{heading + ':':<9} {path}", highlight=False, soft_wrap=True)
+
+
+def _figure(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"

@@ -1,0 +1,132 @@
+"""The training pipeline, readable as a list of steps."""
+
+from typing import cast
+
+from components.balance.component import balance
+from components.evaluate.component import evaluate
+from components.finetune.component import finetune
+from components.fingerprint.component import fingerprint
+from components.gate.component import gate
+from components.ingest.component import ingest
+from components.promote.component import promote
+from components.split.component import split
+from kfp import dsl
+from kfp.dsl.graph_component import GraphComponent
+
+from pipelines import cluster
+
+TASKS = {
+    "fingerprint": "fingerprint",
+    "ingest": "ingest",
+    "split": "split",
+    "balance": "balance",
+    "finetune": "finetune-head",
+    "finetune-2": "finetune-partial",
+    "finetune-3": "finetune-full",
+    "evaluate": "evaluate",
+    "gate": "gate",
+    "promote": "promote",
+}
+"""kfp's name of each task -> the step's name for users, in order."""
+
+
+def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
+    """Wire the steps into one KFP pipeline whose fine-tune tasks ask for what `profile` says."""
+
+    def lesionflow_training(
+        source: str,
+        registry: str,
+        recipe: str = "seed",
+        weights: str = "imagenet",
+        seed: int = 0,
+        gate_metric: str = "macro_f1",
+        threshold: float = 0.7,
+        validation_share: float = 0.1,
+        test_share: float = 0.2,
+        duplicate_pairs: str = "",
+        fixed_test: str = "",
+        stored_size: int = 256,
+        max_quarantine: float = 0.01,
+        checkpoints: str = "",
+    ):
+        """Train, judge and promote.
+
+        Args:
+            source: folder or gs:// prefix with images and metadata.
+            registry: folder or gs:// prefix that receives the model if it passes the gate.
+            recipe: a preset (quick, seed), or a recipe as JSON.
+            weights: imagenet, none, or the path or gs:// URI of a weights file.
+            seed: of the split, the batch order and the augmentation.
+            gate_metric: what the gate judges, e.g. macro_f1.
+            threshold: the least value of that metric that passes.
+            validation_share: share of the images for validation.
+            test_share: share of the images for the test set.
+            duplicate_pairs: optional CSV of image pairs that must stay on one side.
+            fixed_test: optional list of the test images.
+            stored_size: shorter side of the stored images, pixels.
+            max_quarantine: largest share of damaged or surplus items that is tolerated.
+            checkpoints: folder for per-epoch checkpoints; empty for none.
+        """
+        # Never cached: its answer is what makes the caching of everything after it right.
+        data = fingerprint(
+            source=source, weights=weights, duplicate_pairs=duplicate_pairs, fixed_test=fixed_test
+        ).set_caching_options(False)
+        ingested = ingest(
+            source=source, fingerprint=data.output, stored_size=stored_size, max_quarantine=max_quarantine
+        )
+        images = ingested.outputs["images"]
+        tables = split(
+            images=images,
+            seed=seed,
+            validation_share=validation_share,
+            test_share=test_share,
+            duplicate_pairs=duplicate_pairs,
+            fixed_test=fixed_test,
+        )
+        balanced = balance(train=tables.outputs["train"], recipe=recipe)
+
+        model = None
+        for phase in ("head", "partial", "full"):
+            tuned = finetune(
+                phase=phase,
+                images=images,
+                train=balanced.outputs["balanced"],
+                validation=tables.outputs["validation"],
+                recipe=recipe,
+                weights=weights,
+                fingerprint=data.output,
+                seed=seed,
+                checkpoints=checkpoints,
+                start=model,
+            )
+            tuned.set_display_name(f"finetune: {phase}")
+            cluster.apply(profile, tuned)
+            model = tuned.outputs["model"]
+
+        evaluated = evaluate(
+            images=images,
+            train=balanced.outputs["balanced"],
+            validation=tables.outputs["validation"],
+            test=tables.outputs["test"],
+            model=model,
+            gate_metric=gate_metric,
+            threshold=threshold,
+            seed=seed,
+        )
+        # A refusal raises, so the run fails. Never cached: the runner learns the verdict from this task.
+        verdict = gate(evaluation=evaluated.outputs["evaluation"]).set_caching_options(False)
+        promote(
+            model=model,
+            evaluation=evaluated.outputs["evaluation"],
+            report=evaluated.outputs["report"],
+            registry=registry,
+            gate_verdict=verdict.output,
+        ).set_caching_options(False)
+
+    wire = dsl.pipeline(
+        name="lesionflow-training", description="Dermatoscopic images in, a gated skin-lesion classifier out."
+    )
+    return cast(GraphComponent, wire(lesionflow_training))
+
+
+training_pipeline = define_training_pipeline(cluster.GPU)

@@ -1,0 +1,48 @@
+"""A run of one silent, endless task, started by test_runner_local.py in a process of its own."""
+
+import sys
+from pathlib import Path
+
+from kfp import dsl
+from pipelines.runners.local import Interrupted, run_pipeline
+from pipelines.workspace import Workspace
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def silent(heartbeat: str):
+    import subprocess
+    import time
+    from pathlib import Path
+
+    from components.common.step import run_step
+
+    def beat() -> None:
+        # A child too: a step's own worker processes must not outlive the run either.
+        subprocess.Popen(["sh", "-c", f"while true; do date +%s%N > {heartbeat}.child; sleep 0.05; done"])
+        while True:
+            Path(heartbeat).write_text(str(time.time_ns()))
+            time.sleep(0.05)
+
+    run_step("silent", beat)
+
+
+@dsl.pipeline(name="silent-pipeline")
+def silent_pipeline(heartbeat: str):
+    silent(heartbeat=heartbeat)
+
+
+if __name__ == "__main__":
+    workspace = Workspace(Path(sys.argv[1]))
+    with workspace.locked() as lock:
+        try:
+            run_pipeline(
+                silent_pipeline,
+                {"heartbeat": sys.argv[2]},
+                {"silent": "silent"},
+                workspace,
+                workspace.new_run(),
+                lock,
+                lambda events: None,
+            )
+        except Interrupted as interrupt:
+            sys.exit(128 + interrupt.signal)

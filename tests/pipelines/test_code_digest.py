@@ -1,0 +1,77 @@
+"""Editing code invalidates the steps that use it, and no others."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("fingerprint", "ingest", "split", "balance", "finetune", "evaluate", "gate", "promote")
+
+
+@pytest.fixture
+def digests(tmp_path: Path):
+    """Digests of all rooms of a copy of the code that a test may edit."""
+    shutil.copytree(ROOT / "components", tmp_path / "components")
+    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
+
+    def compute(**environment: str) -> dict[str, str]:
+        program = f"from pipelines.code_digest import step_digest\nfor r in {ROOMS}: print(r, step_digest(r))"
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return dict(line.split() for line in result.stdout.splitlines())
+
+    return tmp_path, compute
+
+
+def _changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {room for room in before if before[room] != after[room]}
+
+
+def test_editing_a_rooms_logic_changes_that_room_only(digests):
+    folder, compute = digests
+    before = compute()
+
+    with (folder / "components/split/split.py").open("a") as file:
+        file.write("\n# edited\n")
+
+    assert _changed(before, compute()) == {"split"}
+
+
+def test_editing_a_shared_module_changes_the_rooms_that_import_it(digests):
+    folder, compute = digests
+    before = compute()
+
+    with (folder / "components/common/backbone.py").open("a") as file:
+        file.write("\n# edited\n")
+
+    changed = _changed(before, compute())
+    assert "finetune" in changed
+    assert not changed & {"fingerprint", "ingest", "split", "balance", "gate"}
+
+
+def test_editing_the_reports_template_changes_evaluate(digests):
+    folder, compute = digests
+    before = compute()
+
+    for template in (folder / "components/evaluate").glob("*.j2"):
+        template.write_text(template.read_text() + "<!-- edited -->")
+
+    assert _changed(before, compute()) == {"evaluate"}
+
+
+def test_another_keras_backend_changes_only_the_rooms_that_use_keras(digests):
+    _, compute = digests
+
+    changed = _changed(compute(KERAS_BACKEND="tensorflow"), compute(KERAS_BACKEND="jax"))
+
+    assert {"finetune", "evaluate"} <= changed
+    assert not changed & {"fingerprint", "ingest", "split", "balance", "gate", "promote"}

@@ -1,0 +1,45 @@
+"""The rules that keep the house simple: who may import what, and when."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = sorted(p for room in ("components", "pipelines") for p in (ROOT / room).rglob("*.py"))
+HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "jax")
+
+
+def _imported(path: Path, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_rooms_keep_to_the_rules(path: Path):
+    relative = path.relative_to(ROOT)
+    imported = _imported(path)
+    if relative.parts[0] == "components":
+        assert not {name for name in imported if name.split(".")[0] == "pipelines"}, "components import pipelines"
+        if path.name != "component.py":
+            assert not {name for name in imported if name.split(".")[0] == "kfp"}, "logic imports kfp"
+    assert not {n for n in imported if n.split(".")[0] == "tensorflow"} or path.name == "determinism.py", "tf outside"
+
+
+def test_importing_every_module_loads_no_heavy_library():
+    modules = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in OURS]
+    program = "import sys\n" + "".join(f"import {module}\n" for module in modules)
+    program += f"print([name for name in {HEAVY} if name in sys.modules])"
+
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip() == "[]"
