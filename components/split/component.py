@@ -1,0 +1,55 @@
+"""KFP adapter of the split step."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Output
+
+from components.common.container_image import CPU_IMAGE
+
+
+@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+def split(
+    images: Input[Dataset],
+    train: Output[Dataset],
+    validation: Output[Dataset],
+    test: Output[Dataset],
+    seed: int = 0,
+    validation_share: float = 0.1,
+    test_share: float = 0.2,
+    duplicate_pairs: str = "",
+    fixed_test: str = "",
+):
+    """Split the images into train, validation and test tables, by lesion and stratified by class.
+
+    No lesion, no pair of duplicates and no identical image content is ever on two sides: the step
+    checks this afterwards and fails otherwise.
+
+    Args:
+        images: the images that ingest wrote.
+        train: ids and labels to train on.
+        validation: ids and labels to choose the best epoch and thresholds on.
+        test: ids and labels to judge on.
+        seed: another seed gives another split.
+        validation_share: share of each class's images for validation.
+        test_share: share of each class's images for the test set.
+        duplicate_pairs: optional CSV (local or gs://) of two image ids a line that show the same thing.
+        fixed_test: optional list (local or gs://) of the test images; other images of their lesions are left out.
+    """
+    from components.common.files import finite
+    from components.common.step import run_step
+    from components.split.split import split_images
+
+    figures = run_step(
+        "split",
+        split_images,
+        images.path,
+        {"train": train.path, "validation": validation.path, "test": test.path},
+        seed=seed,
+        validation_share=validation_share,
+        test_share=test_share,
+        duplicate_pairs=duplicate_pairs,
+        fixed_test=fixed_test,
+    )
+    shared = {name: figures[name] for name in ("left_out", "joined_lesions", "leak_check")}
+    train.metadata.update(finite({**figures["train"], **shared}))
+    validation.metadata.update(finite({**figures["validation"], **shared}))
+    test.metadata.update(finite({**figures["test"], **shared}))
