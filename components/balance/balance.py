@@ -1,0 +1,79 @@
+"""The balanced training table: how often each row is drawn, or how much its loss weighs."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from components.balance.strategies import STRATEGIES
+from components.common.errors import UserError
+from components.common.files import write_text
+from components.common.page import render_page
+from components.common.pictures import class_bars
+from components.common.progress import report
+from components.common.recipe import load_recipe
+from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, write_table
+from components.common.taxonomy import LABELS
+
+
+def balance_table(
+    train: str | Path, balanced: str | Path, picture: str | Path, *, recipe: str = "seed", strategy: str = ""
+) -> dict[str, Any]:
+    """Write the training table with `weight` and `draws` per row, and a page that shows what changed.
+
+    Args:
+        train: the training table of a split.
+        balanced: where to write the balanced table.
+        picture: where to write the page.
+        recipe: a preset, a file, or the recipe itself; its `balance` is the strategy.
+        strategy: overrules the recipe's, if not empty.
+
+    Returns:
+        Figures: `strategy`, `before` (images per class) and `after` (images per class as training sees them).
+
+    Raises:
+        UserError: an unknown strategy or recipe, or a table that is not a training table.
+    """
+    strategy = strategy or load_recipe(recipe).balance
+    if strategy not in STRATEGIES:
+        raise UserError(f"There is no balancing strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}.")
+    table = read_table(train, SPLIT_COLUMNS)
+    if table.empty or (table["fold"] != "train").any():
+        found = ", ".join(sorted(set(table["fold"]))) or "no rows"
+        raise UserError(f"The table {train} holds {found}; expected the training table, as only that is balanced.")
+    before = table["dx"].value_counts().sort_index()
+    weight, draws = STRATEGIES[strategy](before.to_numpy())
+    table["weight"] = table["dx"].map(dict(zip(before.index, weight, strict=True)))
+    table["draws"] = table["dx"].map(dict(zip(before.index, draws, strict=True)))
+    write_table(table[list(BALANCED_COLUMNS)], balanced)
+
+    after = (table["weight"] * table["draws"]).groupby(table["dx"]).sum()
+    images = {label: int(before.get(label, 0)) for label in LABELS}
+    counted = {label: round(float(after.get(label, 0)), 1) for label in LABELS}
+    write_text(picture, _draw_page(strategy, images, counted))
+    report("figure", text=f"{strategy}, largest to smallest class {_ratio(before)} → {_ratio(after)}")
+    return {"strategy": strategy, "before": images, "after": counted}
+
+
+def _ratio(sizes: "pd.Series[Any]") -> str:
+    return f"{sizes.max() / sizes.min():.3g}"
+
+
+def _draw_page(strategy: str, before: dict[str, int], after: dict[str, float]) -> str:
+    """A page with one bar per class before and after."""
+    title = f"Training images before and after balancing ({strategy})"
+    bars = class_bars(
+        {"before": before, "after": {label: round(value) for label, value in after.items()}}, title, "images"
+    )
+    return render_page(title, f"<h1>{title}</h1>\n<p>{_MEANING[strategy]}</p>\n{bars}")
+
+
+_DRAWS = "After: how often images of a class are drawn in one epoch, which is as long as before."
+_LOSS = "After: the weight of a class's images in the loss, counted in images; each image is seen once an epoch."
+_MEANING = {
+    "none": "Nothing is corrected: every image is seen once an epoch and counts alike.",
+    "oversample": f"Every class is drawn equally often. {_DRAWS}",
+    "sqrt": f"Classes are drawn in proportion to the square root of their size. {_DRAWS}",
+    "effective-number": f"The loss is weighted by the effective number of images (Cui et al. 2019). {_LOSS}",
+    "class-weight": f"The loss is weighted so that every class has the same share of it. {_LOSS}",
+}

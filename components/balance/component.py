@@ -1,0 +1,39 @@
+"""KFP adapter of the balance step."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Dataset, Input, Output
+
+from components.common.container_image import CPU_IMAGE
+
+
+@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+def balance(
+    train: Input[Dataset],
+    balanced: Output[Dataset],
+    picture: Output[HTML],
+    recipe: str = "seed",
+    strategy: str = "",
+):
+    """Decide how often each training image is drawn, or how much its loss weighs; never both.
+
+    Args:
+        train: the training table that split wrote.
+        balanced: the same rows with their weight and draws.
+        picture: images per class before and after.
+        recipe: a preset, a YAML or JSON file, or the YAML or JSON itself; its balance is the strategy.
+        strategy: none, oversample, sqrt, effective-number or class-weight; empty for the recipe's.
+    """
+    from components.balance.balance import balance_table
+    from components.common.files import finite
+    from components.common.step import run_step
+
+    figures = run_step(
+        "balance",
+        balance_table,
+        train.path,
+        balanced.path,
+        picture.path,
+        recipe=recipe,
+        strategy=strategy,
+    )
+    balanced.metadata.update(finite(figures))
