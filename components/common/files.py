@@ -1,18 +1,19 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
+import hashlib
 import json
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path) -> Generator[Path]:
     """Yield a temporary file name beside `path`; rename it to `path` if the block succeeds.
 
     Raises whatever the block raises, after removing the temporary file.
@@ -26,13 +27,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield temporary
         # mkstemp makes files private; an artifact is read by other users (a server, a colleague).
         temporary.chmod(0o644)
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def whole_folder(path: str | Path) -> Generator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` if the block succeeds.
 
     An existing folder at `path` is replaced.
@@ -45,7 +46,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o755)
         if target.exists():
             shutil.rmtree(target)
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -59,6 +60,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` as strictly valid JSON (see `finite`) to `path`, whole or not at all."""
     write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def finite(value: object) -> Any:

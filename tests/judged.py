@@ -1,0 +1,161 @@
+"""An evaluated world in small: images, tables and a model folder whose answers the test decides."""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from components.common.files import write_json
+from components.common.image_table import SCHEMA
+from components.common.metrics import classification_metrics
+from components.common.model_folder import write_labels
+from components.common.tables import write_table
+from components.common.taxonomy import LABELS
+from components.evaluate.evaluate import Evaluated, evaluate
+from components.gate.policy import judge
+
+OUTPUTS = ("evaluation", "metrics", "classification", "report", "scores")
+
+
+def strict_json(path: Path) -> Any:
+    """Read JSON as a strict reader does, which knows no NaN."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{path} holds {constant}, which is not JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+@dataclass
+class FakeModel:
+    """Gives the probabilities it was made with, in the order of the test table."""
+
+    probabilities: NDArray[np.float32]
+    labels: tuple[str, ...] = LABELS
+    image_size: int = 32
+    seen: int = 0
+
+    def predict(self, pixels: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+        assert pixels.shape[1:] == (32, 32, 3)
+        self.seen += len(pixels)
+        return self.probabilities[self.seen - len(pixels) : self.seen]
+
+
+@dataclass
+class World:
+    """What evaluate reads, and where it writes."""
+
+    folder: Path
+    test: pd.DataFrame
+
+    def inputs(self) -> dict[str, str]:
+        return {name: str(self.folder / name) for name in ("images", "train", "validation", "test", "model")}
+
+    def outputs(self) -> dict[str, str]:
+        return {name: str(self.folder / "out" / name) for name in OUTPUTS}
+
+    def evaluate(self, monkeypatch: Any, probabilities: NDArray[np.float32], **policy: Any) -> Evaluated:
+        monkeypatch.setattr("components.evaluate.evaluate.load_model", lambda folder: FakeModel(probabilities))
+        return evaluate(**self.inputs(), **self.outputs(), **policy)
+
+    def out(self, name: str) -> Path:
+        return self.folder / "out" / name
+
+
+def make_world(folder: Path, test_labels: list[str], synthetic: bool = False) -> World:
+    """Images of every table (noise, 40x32), tables with two images per lesion, and a model folder."""
+    labels = {"train": [label for label in LABELS for _ in range(4)], "validation": list(LABELS), "test": test_labels}
+    tables = {name: _table(name, dx) for name, dx in labels.items()}
+    rows = pd.concat(tables.values())
+    random = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    columns: dict[str, Any] = {
+        "image": [{"bytes": jpeg(random), "path": f"{image_id}.jpg"} for image_id in rows["image_id"]],
+        "image_id": rows["image_id"].tolist(),
+        "lesion_id": rows["lesion_id"].tolist(),
+        "dx": rows["dx"].tolist(),
+        **{name: [None] * len(rows) for name in ("dx_type", "age", "sex", "localization", "dataset")},
+        "width": [40] * len(rows),
+        "height": [32] * len(rows),
+        "sha256": rows["image_id"].tolist(),
+    }
+    pq.write_table(pa.table(columns, SCHEMA), folder / "images" / "images-00000-of-00001.parquet")
+    card = {"source": "some/<folder>", "synthetic": synthetic, "fingerprint": "f1n9e2", "licence": "CC BY-NC 4.0"}
+    write_json(folder / "images" / "data_card.json", card)
+    tables["train"]["weight"] = 1.0
+    tables["train"]["draws"] = 1.0
+    for name, table in tables.items():
+        write_table(table, folder / name)
+    make_model_folder(folder / "model")
+    return World(folder, tables["test"])
+
+
+def make_model_folder(folder: Path) -> Path:
+    """A model folder whose model is no model, only an archive."""
+    folder.mkdir(parents=True)
+    write_labels(folder, 32)
+    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+        archive.writestr("weights", folder.name)
+    history = (
+        "phase,epoch,loss,val_loss,val_macro_f1,seconds\nhead,1,1.5,1.6,0.3,1\npartial,1,1,,0.5,1\nfull,1,1,1.2,0.6,1\n"
+    )
+    (folder / "history.csv").write_text(history)
+    write_json(folder / "training.json", {"recipe": {"name": "tiny-test", "head": {"epochs": 1}}, "seed": 3})
+    (folder / "tensorboard").mkdir()
+    (folder / "tensorboard" / "events").write_bytes(b"events")
+    return folder
+
+
+def jpeg(random: np.random.Generator, size: tuple[int, int] = (40, 32)) -> bytes:
+    """Noise of (width, height)."""
+    buffer = io.BytesIO()
+    Image.fromarray(random.integers(0, 256, (size[1], size[0], 3), np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def probabilities_for(predicted: list[str], sure: float = 0.7) -> NDArray[np.float32]:
+    """Rows that put `sure` on the given labels."""
+    rows = np.full((len(predicted), len(LABELS)), (1 - sure) / (len(LABELS) - 1), np.float32)
+    rows[np.arange(len(predicted)), [LABELS.index(label) for label in predicted]] = sure
+    return rows
+
+
+def write_evaluation(path: Path, hits: int, misses: int, threshold: float = 0.7, **more: Any) -> dict[str, Any]:
+    """An evaluation of a model that, of each class, knows `hits` images and mistakes `misses` for the next class."""
+    truth = [label for label in LABELS for _ in range(hits + misses)]
+    shifted = dict(zip(LABELS, [*LABELS[1:], LABELS[0]], strict=True))
+    predicted = [dx if i % (hits + misses) < hits else shifted[dx] for i, dx in enumerate(truth)]
+    metrics = classification_metrics(np.array([LABELS.index(dx) for dx in truth]), probabilities_for(predicted))
+    verdict = judge(metrics, "macro_f1", threshold)
+    document = {
+        "verdict": verdict.verdict,
+        "gate": {
+            "metric": "macro_f1", "threshold": threshold, "value": verdict.value, "reasons": list(verdict.reasons)
+        },
+        "metrics": metrics,
+        "data": {"fingerprint": "f1n9e2"},
+        "training": {"seed": 3},
+        **more,
+    }  # fmt: skip
+    write_json(path, document)
+    return document
+
+
+def _table(fold: str, labels: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "image_id": [f"{fold}_{i:03d}" for i in range(len(labels))],
+            "lesion_id": [f"{fold}_{dx}_{i // 2}" for i, dx in enumerate(labels)],
+            "dx": labels,
+            "fold": fold,
+        }
+    )
