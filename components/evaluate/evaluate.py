@@ -1,0 +1,207 @@
+"""Measure a model on the separate test set, judge it, and write down everything that led to the verdict."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from components.common.errors import UserError
+from components.common.files import file_digest, finite, write_json, write_text
+from components.common.image_table import read_data_card
+from components.common.metrics import AVERAGES, classification_metrics, intervals, predicted_classes
+from components.common.model_folder import HISTORY, LoadedModel, load_model, model_file, read_training
+from components.common.pixels import load_pixels
+from components.common.progress import report as tell
+from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, write_table
+from components.common.taxonomy import LABEL_INDEX, LABELS
+from components.evaluate.curves import RocCurve, roc_curve
+from components.evaluate.report import render_report
+from components.gate.policy import check_policy, judge
+
+_CHUNK = 512  # images between two reports of progress
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the adapter shows in the KFP UI; nothing in it is NaN or infinite."""
+
+    headline: dict[str, float]
+    labels: list[str]
+    confusion_matrix: list[list[int]]
+    roc: RocCurve | None
+    facts: dict[str, Any]
+    rows: int
+
+
+def evaluate(
+    images: str | Path,
+    train: str | Path,
+    validation: str | Path,
+    test: str | Path,
+    model: str | Path,
+    evaluation: str | Path,
+    metrics: str | Path,
+    classification: str | Path,
+    report: str | Path,
+    scores: str | Path,
+    gate_metric: str = "macro_f1",
+    threshold: float = 0.7,
+    seed: int = 0,
+) -> Evaluated:
+    """Evaluate a model folder on the test table.
+
+    Args:
+        images: folder of the images artifact.
+        train: the balanced training table.
+        validation: the validation table.
+        test: the test table.
+        model: the model folder.
+        evaluation: JSON file to write: verdict, gate, metrics, data, training, model_sha256, seed, artifacts.
+        metrics: JSON file to write: the headline figures.
+        classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
+        report: HTML file to write.
+        scores: Parquet file to write: image_id, lesion_id, dx, predicted, p_<label> per class.
+        gate_metric: what the gate judges by, a key of AVERAGES.
+        threshold: the least value of it that passes.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: a table, the images, the model or the policy is unusable, or the test set shares
+            lesions with training or validation.
+    """
+    check_policy(gate_metric, threshold)
+    tables = {
+        "train": read_table(train, BALANCED_COLUMNS),
+        "validation": read_table(validation, SPLIT_COLUMNS),
+        "test": read_table(test, SPLIT_COLUMNS),
+    }
+    _check_tables(tables)
+    card = read_data_card(images)
+    training, history = read_training(model), _read_history(model)
+    loaded = load_model(model)
+
+    held_out = tables["test"]
+    probabilities = _predict(loaded, images, held_out)
+    truth = held_out["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+    measured = classification_metrics(truth, probabilities)
+    limits: dict[str, tuple[float, float]] = {}
+    if not measured["invalid_predictions"]:
+        limits = intervals(truth, probabilities, held_out["lesion_id"].tolist(), seed)
+    measured["intervals"] = {name: limits.get(name, (None, None)) for name in AVERAGES}
+    measured["macro_f1_interval"] = measured["intervals"]["macro_f1"]
+    for label, entry in measured["per_class"].items():
+        entry["recall_interval"] = limits.get(f"recall:{label}", (None, None))
+    verdict = judge(measured, gate_metric, threshold)
+
+    document: dict[str, Any] = finite(
+        {
+            "verdict": verdict.verdict,
+            "gate": {
+                "metric": verdict.metric,
+                "threshold": verdict.threshold,
+                "value": verdict.value,
+                "reasons": verdict.reasons,
+            },
+            "metrics": measured,
+            "data": {
+                "source": card.get("source"),
+                "synthetic": bool(card.get("synthetic")),
+                "fingerprint": card.get("fingerprint"),
+                "counts": {name: _counts(table) for name, table in tables.items()},
+                "lesions": {name: int(table["lesion_id"].nunique()) for name, table in tables.items()},
+            },
+            "training": training,
+            "model_sha256": file_digest(model_file(model)),
+            "seed": seed,
+            "artifacts": {
+                "images": str(images),
+                "train": str(train),
+                "validation": str(validation),
+                "test": str(test),
+                "model": str(model),
+                "report": str(report),
+                "scores": str(scores),
+                "evaluation": str(evaluation),
+            },
+        }
+    )
+    scored = _score_table(held_out, probabilities)
+    roc = roc_curve(truth, probabilities, "mel")
+    headline = {name: float(measured[name]) for name in AVERAGES if measured[name] is not None}
+    write_table(scored, scores)
+    write_text(report, render_report(document, card, tables["train"], scored, history, images))
+    write_json(metrics, headline)
+    write_json(classification, {"labels": LABELS, "confusion_matrix": measured["confusion_matrix"], "roc_mel": roc})
+    write_json(evaluation, document)
+    tell("figure", text=_figure(measured, len(held_out)))
+    facts = {
+        "verdict": verdict.verdict,
+        "macro_f1_interval": measured["macro_f1_interval"],
+        **document["gate"],
+        "test_images": len(held_out),
+        "synthetic": document["data"]["synthetic"],
+    }
+    return Evaluated(headline, list(LABELS), measured["confusion_matrix"], roc, finite(facts), len(scored))
+
+
+def _check_tables(tables: dict[str, pd.DataFrame]) -> None:
+    test = tables["test"]
+    if test.empty:
+        raise UserError("The test table has no rows; expected the test table that split wrote.")
+    for name, table in tables.items():
+        unknown = sorted(set(table["dx"]) - set(LABELS))
+        if unknown:
+            raise UserError(f"The {name} table has the label {unknown[0]!r}; expected one of {', '.join(LABELS)}.")
+    for name in ("train", "validation"):
+        shared = sorted(set(test["lesion_id"]) & set(tables[name]["lesion_id"]))
+        if shared:
+            raise UserError(
+                f"{len(shared)} lesions of the test table are also in the {name} table (the first: {shared[0]}), "
+                "so the figures would mean nothing; pass three tables of one split."
+            )
+
+
+def _read_history(model: str | Path) -> pd.DataFrame:
+    path = Path(model, HISTORY)
+    columns = ["phase", "epoch", "loss", "val_loss", "val_macro_f1"]
+    try:
+        return pd.read_csv(path, usecols=columns)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a readable history ({error}); expected the columns {', '.join(columns)}, "
+            "as the finetune step writes them."
+        ) from None
+
+
+def _predict(model: LoadedModel, images: str | Path, test: pd.DataFrame) -> NDArray[np.float32]:
+    """Probabilities of the test images, shape (n, 7), in the order of LABELS."""
+    pixels = load_pixels(images, test["image_id"].tolist(), model.image_size)
+    parts: list[NDArray[np.float32]] = []
+    for start in range(0, len(pixels), _CHUNK):
+        parts.append(model.predict(pixels[start : start + _CHUNK]))
+        tell("progress", done=min(start + _CHUNK, len(pixels)), total=len(pixels))
+    return np.concatenate(parts)
+
+
+def _counts(table: pd.DataFrame) -> dict[str, int]:
+    counts = table["dx"].value_counts()
+    return {label: int(counts.get(label, 0)) for label in LABELS}
+
+
+def _score_table(test: pd.DataFrame, probabilities: NDArray[np.float32]) -> pd.DataFrame:
+    """`predicted` is null where a probability is not a finite number."""
+    table = test[["image_id", "lesion_id", "dx"]].reset_index(drop=True)
+    table["predicted"] = [LABELS[index] if index >= 0 else None for index in predicted_classes(probabilities)]
+    for index, label in enumerate(LABELS):
+        table[f"p_{label}"] = probabilities[:, index]
+    return table
+
+
+def _figure(measured: dict[str, Any], images: int) -> str:
+    if measured["macro_f1"] is None:
+        return f"no macro-F1, {images:,} test images"
+    low, high = measured["macro_f1_interval"]
+    return f"macro-F1 {measured['macro_f1']:.3f} ({low:.3f} to {high:.3f}), {images:,} test images"
