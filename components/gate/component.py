@@ -1,0 +1,22 @@
+"""KFP adapter of the gate step."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input
+
+from components.common.container_image import CPU_IMAGE
+
+
+@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+def gate(evaluation: Input[Artifact]) -> str:
+    """Let the run go on only if the model passed; otherwise fail, with the reasons in the log.
+
+    Args:
+        evaluation: the JSON file that evaluate wrote.
+
+    Returns:
+        The word "passed".
+    """
+    from components.common.step import run_step
+    from components.gate.gate import gate as run
+
+    return run_step("gate", run, evaluation=evaluation.path)

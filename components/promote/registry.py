@@ -1,0 +1,122 @@
+"""The registry of published models: a folder or a gs:// prefix.
+
+    champion.json                      which version is in use
+    versions/20250131T120102Z-1a2b3c4d/
+        model.keras, labels.json, ...  the model folder, so that the version can be loaded as it is
+        report.html                    how it was judged
+        card.json                      its figures, where it comes from, and every file's size and SHA-256
+
+A version counts only if it has its card, which is the last file to appear.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from components.common import storage
+from components.common.errors import UserError
+from components.common.files import file_digest
+from components.common.model_folder import MODEL
+
+CHAMPION = "champion.json"
+VERSIONS = "versions"
+CARD = "card.json"
+REPORT = "report.html"
+
+_VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+
+
+def version_uri(registry: str, version: str) -> str:
+    """Where a version lies."""
+    return storage.join(registry, VERSIONS, version)
+
+
+def list_contents(folder: Path) -> list[dict[str, Any]]:
+    """Name, size in bytes and SHA-256 of every file below `folder`, sorted by name."""
+    return [
+        {"name": file.name, "size": file.size, "sha256": file_digest(folder / file.name)}
+        for file in storage.list_files(str(folder))
+    ]
+
+
+def move_champion(registry: str, champion: dict[str, Any]) -> None:
+    """Point the registry at another version. Readers see the old pointer or the new one, never half of it.
+
+    Args:
+        registry: folder or gs:// prefix.
+        champion: version, and what one wants to know of it at a glance.
+
+    Raises:
+        UserError: the registry cannot be written.
+    """
+    uri = storage.join(registry, CHAMPION)
+    content = (json.dumps(champion, indent=2, allow_nan=False) + "\n").encode()
+    for _ in range(5):
+        try:
+            storage.write_bytes(uri, content, if_generation=storage.generation(uri))
+            return
+        except storage.Conflict:  # another run was faster; the later one wins
+            continue
+    raise UserError(f"Other runs keep changing {uri}; promote again when they are done.")
+
+
+def champion_uri(registry: str) -> str:
+    """Where the version in use lies.
+
+    Raises:
+        UserError: the pointer cannot be read or names no version.
+    """
+    uri = storage.join(registry, CHAMPION)
+    try:
+        version = json.loads(storage.read_bytes(uri))["version"]
+    except (ValueError, KeyError, TypeError):
+        version = None
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise UserError(f"{uri} names no version; expected a champion pointer that lesionflow wrote; promote again.")
+    return version_uri(registry, version)
+
+
+def fetch_model(uri: str, folder: str | Path) -> Path:
+    """Bring a model here, if it is not, and check that it is whole.
+
+    Args:
+        uri: a registry (its champion is taken), a version in one, or a model folder; local or gs://.
+        folder: receives what is downloaded.
+
+    Returns:
+        A local model folder.
+
+    Raises:
+        UserError: there is no such model, or it is not whole.
+    """
+    published = False
+    if storage.exists(storage.join(uri, CHAMPION)):
+        uri, published = champion_uri(uri), True
+    elif storage.exists(storage.join(uri, VERSIONS)):
+        raise UserError(f"The registry {uri} has no {CHAMPION} yet; name one of its versions, or promote a model.")
+    if not storage.exists(storage.join(uri, MODEL)):
+        raise UserError(
+            f"There is no model at {uri}: neither {CHAMPION} (a registry) nor {MODEL} (a version or a model folder)."
+        )
+    path = storage.download(uri, folder)
+    if published or (path / CARD).exists() or uri.rstrip("/").split("/")[-2:-1] == [VERSIONS]:
+        _check_whole(uri, path)
+    return path
+
+
+def _check_whole(uri: str, path: Path) -> None:
+    """Compare a version's files with its card."""
+    try:
+        files = [(str(file["name"]), file["sha256"]) for file in json.loads((path / CARD).read_bytes())["files"]]
+    except FileNotFoundError:
+        raise UserError(
+            f"The version {uri} has no {CARD}, so it was never completed; promote the model again."
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{storage.join(uri, CARD)} is not a version's card; promote the model again.") from None
+    for name, digest in files:
+        if not (path / name).is_file() or file_digest(path / name) != digest:
+            raise UserError(
+                f"{storage.join(uri, name)} is missing or not the file that was promoted; promote the model again."
+            )

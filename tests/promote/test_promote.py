@@ -1,0 +1,197 @@
+"""Promotion: a version is whole or does not count, and the champion is always usable."""
+
+import json
+from pathlib import Path
+
+import pytest
+from judged import make_model_folder, strict_json, write_evaluation
+
+from components.common import storage
+from components.common.errors import UserError
+from components.common.files import file_digest
+from components.promote.promote import promote
+from components.promote.registry import champion_uri, fetch_model
+
+
+@pytest.fixture(params=["local", "gs"])
+def registry(request, tmp_path):
+    """An empty registry in a folder, and one in a bucket."""
+    if request.param == "local":
+        return str(tmp_path / "registry")
+    return f"gs://{request.getfixturevalue('gcs')}/team/registry"
+
+
+@pytest.fixture
+def candidate(tmp_path):
+    """A function that makes a judged model; returns the arguments of promote."""
+
+    def make(name: str, hits: int = 9) -> dict[str, Path]:
+        folder = tmp_path / name
+        model = make_model_folder(folder / name)
+        digest = file_digest(model / "model.keras")
+        write_evaluation(folder / "evaluation", hits, 10 - hits, model_sha256=digest)
+        (folder / "report").write_text(f"<p>{name}</p>")
+        return {"model": model, "evaluation": folder / "evaluation", "report": folder / "report"}
+
+    return make
+
+
+def test_a_promoted_model_is_the_champion_and_comes_back_whole(registry, candidate, tmp_path):
+    given = candidate("first")
+
+    uri = promote(**given, registry=registry, gate_verdict="passed")
+
+    assert champion_uri(registry) == uri
+    folder = fetch_model(registry, tmp_path / "fetched")
+    for file in ("model.keras", "labels.json", "history.csv", "training.json", "tensorboard/events"):
+        assert (folder / file).read_bytes() == (given["model"] / file).read_bytes()
+    assert (folder / "report.html").read_text() == "<p>first</p>"
+    card = strict_json(folder / "card.json")
+    assert card["verdict"] == "passed"
+    assert card["data"]["fingerprint"] == "f1n9e2"
+    assert card["training"] == {"seed": 3}
+    pointer = json.loads(storage.read_bytes(storage.join(registry, "champion.json")))
+    assert pointer == {
+        "version": uri.rsplit("/", 1)[1], "promoted_at": card["created"], "macro_f1": card["metrics"]["macro_f1"]
+    }  # fmt: skip
+
+
+def test_each_promotion_is_a_version_of_its_own_and_the_last_one_is_the_champion(registry, candidate, tmp_path):
+    first = promote(**candidate("first"), registry=registry)
+    second = promote(**candidate("second"), registry=registry)
+
+    assert first != second
+    assert champion_uri(registry) == second
+    assert (fetch_model(first, tmp_path / "fetched") / "report.html").read_text() == "<p>first</p>"
+
+
+def test_a_version_can_be_promoted_to_another_registry(registry, candidate, tmp_path):
+    given = candidate("first")
+    version = fetch_model(promote(**given, registry=str(tmp_path / "staging")), tmp_path / "unused")
+
+    promote(**given | {"model": version}, registry=registry)
+
+    fetch_model(registry, tmp_path / "fetched")
+
+
+class _Crash(BaseException):
+    """Ends the process, so to speak."""
+
+
+@pytest.mark.parametrize("moment", ["copytree", "upload_folder", "write_json", "write_bytes", "move_champion"])
+def test_a_crash_leaves_the_old_champion_in_use_and_a_second_try_works(
+    registry, candidate, tmp_path, monkeypatch, moment
+):
+    promote(**candidate("old"), registry=registry)
+    new = candidate("new")
+
+    def crash(*arguments, **options):
+        raise _Crash
+
+    with monkeypatch.context() as patch:
+        targets = {
+            "copytree": "shutil.copytree",
+            "write_json": "components.promote.promote.write_json",
+            "move_champion": "components.promote.promote.move_champion",
+        }
+        patch.setattr(targets.get(moment, f"components.common.storage.{moment}"), crash)
+        # A local registry is written without an upload.
+        if moment != "upload_folder" or storage.is_remote(registry):
+            with pytest.raises(_Crash):
+                promote(**new, registry=registry)
+
+    assert (fetch_model(registry, tmp_path / "a") / "report.html").read_text() == "<p>old</p>"
+    for version in _versions(registry):
+        fetch_model(f"{registry}/versions/{version}", tmp_path / "b")  # all that count are whole
+    promote(**new, registry=registry)
+    assert (fetch_model(registry, tmp_path / "c") / "report.html").read_text() == "<p>new</p>"
+
+
+def _versions(registry: str) -> set[str]:
+    """Versions that count: those with a card."""
+    names = [file.name for file in storage.list_files(registry)]
+    return {name.split("/")[1] for name in names if name.endswith("/card.json")}
+
+
+def test_an_upload_cut_off_half_way_does_not_count_as_a_version(gcs, candidate, tmp_path, monkeypatch):
+    registry = f"gs://{gcs}/registry"
+    given = candidate("first")
+
+    def cut_off(folder, uri):
+        storage.write_bytes(storage.join(uri, "model.keras"), Path(folder, "model.keras").read_bytes())
+        raise _Crash
+
+    monkeypatch.setattr(storage, "upload_folder", cut_off)
+    with pytest.raises(_Crash):
+        promote(**given, registry=registry)
+
+    half = storage.list_files(registry)[0].name.split("/")[1]
+    with pytest.raises(UserError, match="never completed"):
+        fetch_model(f"{registry}/versions/{half}", tmp_path / "fetched")
+    with pytest.raises(UserError, match="no champion"):
+        fetch_model(registry, tmp_path / "fetched")
+
+
+def test_the_pointer_is_written_only_over_the_one_that_was_read(gcs, candidate, monkeypatch):
+    registry, seen = f"gs://{gcs}/registry", []
+    write = storage.write_bytes
+
+    def watch(uri, data, if_generation=None):
+        if uri.endswith("champion.json"):
+            seen.append(if_generation)
+            if len(seen) == 1:  # the emulator does not enforce it
+                raise storage.Conflict
+        write(uri, data, if_generation)
+
+    monkeypatch.setattr(storage, "write_bytes", watch)
+    promote(**candidate("first"), registry=registry)
+    promote(**candidate("second"), registry=registry)
+
+    assert seen[:2] == [0, 0]
+    assert seen[2] > 0
+
+
+def test_a_model_that_failed_the_gate_is_not_promoted(registry, candidate):
+    with pytest.raises(UserError, match="failed the gate"):
+        promote(**candidate("weak", hits=5), registry=registry)
+    assert not storage.exists(registry)
+
+
+def test_a_failed_gate_verdict_is_not_overridden_by_a_passed_evaluation(registry, candidate):
+    with pytest.raises(UserError, match="failed the gate"):
+        promote(**candidate("good"), registry=registry, gate_verdict="failed")
+    assert not storage.exists(registry)
+
+
+def test_an_evaluation_with_an_edited_verdict_is_not_promoted(registry, candidate):
+    given = candidate("weak", hits=5)
+    document = strict_json(given["evaluation"])
+    given["evaluation"].write_text(json.dumps(document | {"verdict": "passed"}))
+
+    with pytest.raises(UserError, match="contradicts itself"):
+        promote(**given, registry=registry)
+    assert not storage.exists(registry)
+
+
+def test_another_model_than_the_judged_one_is_not_promoted(registry, candidate):
+    with pytest.raises(UserError, match="another model"):
+        promote(**candidate("good") | {"model": candidate("other")["model"]}, registry=registry)
+    assert not storage.exists(registry)
+
+
+def test_a_damaged_version_is_refused(tmp_path, candidate):
+    uri = promote(**candidate("first"), registry=str(tmp_path / "registry"))
+    Path(uri, "model.keras").write_bytes(b"something else")
+
+    with pytest.raises(UserError, match=r"model\.keras is missing or not the file"):
+        fetch_model(str(tmp_path / "registry"), tmp_path / "fetched")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": "../../elsewhere"}', '{"version": 3}'])
+def test_a_damaged_pointer_is_refused(tmp_path, candidate, content):
+    registry = tmp_path / "registry"
+    promote(**candidate("first"), registry=str(registry))
+    (registry / "champion.json").write_text(content)
+
+    with pytest.raises(UserError, match="names no version"):
+        fetch_model(str(registry), tmp_path / "fetched")
