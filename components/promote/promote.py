@@ -12,7 +12,7 @@ from components.common.files import file_digest, whole_folder, write_json
 from components.common.model_folder import model_file
 from components.common.progress import report as tell
 from components.gate.gate import read_evaluation, read_verdict
-from components.promote.registry import CARD, REPORT, list_contents, move_champion, version_uri
+from components.promote.registry import CARD, CHAMPION, REPORT, champion_uri, list_contents, move_champion, version_uri
 
 
 def promote(
@@ -30,7 +30,7 @@ def promote(
         gate_verdict: what the gate answered; empty if it was not asked.
 
     Returns:
-        URI of the version.
+        URI of the version; of the present champion, if this very evaluation promoted it.
 
     Raises:
         UserError: the verdict is not "passed", the evaluation is of another model, or the registry
@@ -47,7 +47,13 @@ def promote(
         raise UserError(f"{evaluation} judges another model than the one in {model}; pass the two of one run.")
 
     created = datetime.now(UTC)
-    version = f"{created:%Y%m%dT%H%M%SZ}-{file_digest(evaluation)[:8]}"
+    digest = file_digest(evaluation)[:8]
+    if standing := _standing_champion(registry, digest):
+        # A retrain on unchanged data ends here with the same evaluation, over and over.
+        tell("promoted", version=standing)
+        tell("figure", text=f"version {standing.rsplit('/', 1)[-1]} is the champion already")
+        return standing
+    version = f"{created:%Y%m%dT%H%M%SZ}-{digest}"
     uri = version_uri(registry, version)
     facts = {"version": version, "created": created.isoformat(timespec="seconds"), **document}
     if storage.is_remote(uri):
@@ -64,6 +70,17 @@ def promote(
     tell("promoted", version=uri)
     tell("figure", text=f"version {version}")
     return uri
+
+
+def _standing_champion(registry: str, digest: str) -> str | None:
+    """URI of the version in use if it was promoted by the evaluation with this digest and is complete."""
+    if not storage.exists(storage.join(registry, CHAMPION)):
+        return None
+    try:
+        uri = champion_uri(registry)
+    except UserError:  # a damaged pointer, which is about to be replaced
+        return None
+    return uri if uri.endswith(f"-{digest}") and storage.exists(storage.join(uri, CARD)) else None
 
 
 def _copy(model: str | Path, report: str | Path, folder: Path) -> list[dict[str, Any]]:

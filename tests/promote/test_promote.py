@@ -56,6 +56,24 @@ def test_a_promoted_model_is_the_champion_and_comes_back_whole(registry, candida
     }  # fmt: skip
 
 
+def test_promoting_the_champion_again_makes_no_second_version(registry, candidate):
+    given = candidate("first")
+    first = promote(**given, registry=registry)
+
+    assert promote(**given, registry=registry) == first
+
+    names = {file.name.split("/")[0] for file in storage.list_files(storage.join(registry, "versions"))}
+    assert names == {first.rsplit("/", 1)[1]}
+
+
+def test_a_damaged_champion_pointer_is_replaced(registry, candidate):
+    storage.write_bytes(storage.join(registry, "champion.json"), b"{half")
+
+    uri = promote(**candidate("first"), registry=registry)
+
+    assert champion_uri(registry) == uri
+
+
 def test_each_promotion_is_a_version_of_its_own_and_the_last_one_is_the_champion(registry, candidate, tmp_path):
     first = promote(**candidate("first"), registry=registry)
     second = promote(**candidate("second"), registry=registry)
