@@ -59,3 +59,14 @@ def real_data() -> Path:
     if not (folder / "ham10000-200x150").is_dir():
         pytest.skip(f"no real data at {folder}; set LESIONFLOW_DATA to the folder that holds ham10000-200x150")
     return folder
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI everything a test needs is there, so a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if os.environ.get("CI") and skipped:
+        reporter.write_line(f"CI must not skip tests; {len(skipped)} were:", red=True)
+        for report in skipped:
+            reporter.write_line(f"  {report.nodeid}: {report.longrepr[2]}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
