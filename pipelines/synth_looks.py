@@ -65,8 +65,8 @@ class Lesion:
 def draw_lesion(dx: str, rng: np.random.Generator) -> Lesion:
     """Draw a lesion of class `dx`, more or less typical of it."""
     own, other = LOOKS[dx], LOOKS[str(rng.choice(list(LOOKS)))]
-    # Real classes overlap: each lesion borrows up to 45 % of another class's look.
-    borrowed = float(rng.uniform(0, 0.45))
+    # Real classes overlap: each lesion borrows up to 15 % of another class's look.
+    borrowed = float(rng.uniform(0, 0.15))
     mixed: dict[str, Any] = {}
     for name, value in vars(own).items():
         mean = (1 - borrowed) * np.asarray(value) + borrowed * np.asarray(getattr(other, name))
