@@ -1,0 +1,188 @@
+"""A source of images: a folder or gs:// prefix, loose files and zips in any nesting."""
+
+import os
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from components.common import storage
+from components.common.errors import UserError
+
+SYNTHETIC_MARKER = "SYNTHETIC.txt"
+"""The file that `lesionflow synth` leaves to say that a folder holds no real patients."""
+
+_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+_TABLE_SUFFIXES = frozenset({"", ".csv", ".tab", ".tsv", ".txt"})
+_MASK_ENDINGS = ("_segmentation", "_superpixels")  # distributed beside the images, named after them
+_LARGEST_TABLE = 16 * 2**20  # bytes; HAM10000's is half a megabyte, Kaggle's tables of raw pixels are not metadata
+_LARGEST_IMAGE = 64 * 2**20  # bytes, uncompressed
+_LARGEST_RATIO = 200  # of a zip member's two sizes; deflate reaches 1032, images and tables stay below 20
+
+
+UNREADABLE = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What reading from a damaged zip raises."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a source, loose or in a zip."""
+
+    path: str
+    """Of the loose file, or of the zip; relative to the source, with `/` between folders."""
+    member: str
+    """Name within the zip; empty for a loose file."""
+    size: int
+    """Bytes, uncompressed."""
+    digest: str | None
+    """Of the content, where it is known without reading."""
+
+    @property
+    def name(self) -> str:
+        """What to call it towards users: its path, through the zip if it lies in one."""
+        return f"{self.path}/{self.member}" if self.member else self.path
+
+    @property
+    def stem(self) -> str:
+        """File name without folders and extension: an image's id."""
+        return PurePosixPath(self.name).stem
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a folder or prefix holds, sorted by name."""
+
+    uri: str
+    """As the user gave it, for messages."""
+    root: str
+    """Where to read it: `uri`, or a local copy."""
+    images: tuple[Entry, ...]
+    tables: tuple[Entry, ...]
+    """Files that may be metadata."""
+    zips: tuple[Entry, ...]
+    """The zips themselves. Those of a local source are opened: `images` and `tables` include what is in them."""
+    masks: int
+    """Number of segmentation masks, which are left aside."""
+    synthetic: bool
+
+
+def open_source(uri: str, root: str = "") -> Source:
+    """List a source. Zips in a bucket are listed, but not opened.
+
+    Args:
+        uri: folder or gs:// prefix.
+        root: a local copy of it, if there is one.
+
+    Raises:
+        UserError: there is nothing at `uri`, or a zip is damaged or dangerous.
+    """
+    root = root or uri
+    if not root:
+        raise UserError("The source is empty; expected a folder or gs:// prefix with images and metadata.")
+    loose = [Entry(file.name, "", file.size, file.digest) for file in storage.list_files(root)]
+    if not loose:
+        raise UserError(f"The folder {uri} is empty; expected images (or zips of images) and a metadata table.")
+    zips = [entry for entry in loose if _suffix(entry) == ".zip" and not _is_junk(entry)]
+    entries = loose
+    if not storage.is_remote(root):
+        entries = loose + [member for entry in zips for member in _members(uri, root, entry)]
+    entries = [entry for entry in entries if not _is_junk(entry)]
+    images = [entry for entry in entries if _suffix(entry) in _IMAGE_SUFFIXES]
+    masks = [entry for entry in images if entry.stem.endswith(_MASK_ENDINGS)]
+    tables = [entry for entry in entries if _suffix(entry) in _TABLE_SUFFIXES and entry.size <= _LARGEST_TABLE]
+    return Source(
+        uri=uri,
+        root=root,
+        images=tuple(entry for entry in images if not entry.stem.endswith(_MASK_ENDINGS)),
+        tables=tuple(tables),
+        zips=tuple(zips),
+        masks=len(masks),
+        synthetic=any(PurePosixPath(entry.name).name == SYNTHETIC_MARKER for entry in tables),
+    )
+
+
+@contextmanager
+def local_source(uri: str) -> Generator[Source]:
+    """A source with all its files on a local disk; what a bucket holds is fetched for as long as the block runs.
+
+    Raises:
+        UserError: as `open_source`.
+    """
+    source = open_source(uri)
+    if not storage.is_remote(uri):
+        yield source
+        return
+    names = sorted({entry.path for entry in (*source.images, *source.tables, *source.zips)})
+    with tempfile.TemporaryDirectory(prefix="lesionflow-source-") as folder:
+        yield open_source(uri, str(storage.download(uri, folder, names)))
+
+
+def read(source: Source, entry: Entry) -> bytes:
+    """The content of one file of a source.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if not entry.member:
+        return storage.read_bytes(storage.join(source.root, entry.path))
+    try:
+        with zipfile.ZipFile(storage.join(source.root, entry.path)) as archive:
+            return archive.read(entry.member)
+    except UNREADABLE as error:
+        raise UserError(f"{entry.name} in {source.uri} cannot be read ({error}); download the zip again.") from None
+
+
+def content_digest(source: Source, entry: Entry) -> str:
+    """The digest of a file's content, read if it is not known; a loose file's is that of the same file in a zip.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return entry.digest or f"{zlib.crc32(read(source, entry)):08x}"
+
+
+def _suffix(entry: Entry) -> str:
+    return PurePosixPath(entry.name).suffix.lower()
+
+
+def _is_junk(entry: Entry) -> bool:
+    """Hidden files, and the resource forks that macOS puts into zips under the images' own names."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(entry.name).parts)
+
+
+def _members(uri: str, root: str, entry: Entry) -> Iterator[Entry]:
+    """The files in a local zip, by its directory.
+
+    Raises:
+        UserError: the zip is damaged, or a member is one that an honest data set does not have.
+    """
+    path = storage.join(uri, entry.path)
+    try:
+        with zipfile.ZipFile(storage.join(root, entry.path)) as archive:
+            infos = archive.infolist()
+    except UNREADABLE as error:
+        raise UserError(
+            f"The zip {path} is truncated or damaged ({str(error).rstrip('.')}); download it again."
+        ) from None
+    for info in infos:
+        if info.is_dir():
+            continue
+        name = info.filename
+        danger = None
+        if name.startswith("/") or ".." in PurePosixPath(name.replace("\\", "/")).parts or os.path.splitdrive(name)[0]:
+            danger = "has a name that leads out of its folder"
+        elif stat.S_ISLNK(info.external_attr >> 16):
+            danger = "is a symbolic link"
+        elif info.flag_bits & 1:
+            danger = "is encrypted"
+        elif info.file_size > _LARGEST_IMAGE:
+            danger = f"is {info.file_size / 2**20:,.0f} MB uncompressed (at most {_LARGEST_IMAGE // 2**20} are read)"
+        elif info.file_size > 2**20 and info.file_size > _LARGEST_RATIO * info.compress_size:
+            danger = f"is compressed {info.file_size // max(info.compress_size, 1)} times (a decompression bomb)"
+        if danger:
+            raise UserError(f"The member {name} of the zip {path} {danger}; remove it, or get the zip from its source.")
+        yield Entry(entry.path, name, info.file_size, f"{info.CRC:08x}")

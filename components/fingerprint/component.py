@@ -1,0 +1,26 @@
+"""KFP adapter of the fingerprint step."""
+
+from kfp import dsl
+
+from components.common.container_image import CPU_IMAGE
+
+
+@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+def fingerprint(source: str, weights: str = "imagenet", duplicate_pairs: str = "", fixed_test: str = "") -> str:
+    """Digest everything that comes from outside, so that later steps are reused exactly when they may be.
+
+    Args:
+        source: folder or gs:// prefix with images and metadata.
+        weights: imagenet, none, or the path or gs:// URI of a weights file.
+        duplicate_pairs: optional CSV of image pairs that must stay on one side.
+        fixed_test: optional list of the test images.
+
+    Returns:
+        The digest, as hexadecimal.
+    """
+    from components.common.step import run_step
+    from components.fingerprint.fingerprint import fingerprint as run
+
+    return run_step(
+        "fingerprint", run, source=source, weights=weights, duplicate_pairs=duplicate_pairs, fixed_test=fixed_test
+    )

@@ -1,0 +1,46 @@
+"""KFP adapter of the ingest step."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Dataset, Output
+
+from components.common.container_image import CPU_IMAGE
+
+
+@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+def ingest(
+    source: str,
+    fingerprint: str,
+    images: Output[Dataset],
+    quarantine: Output[Dataset],
+    data_card: Output[HTML],
+    stored_size: int = 256,
+    max_quarantine: float = 0.01,
+):
+    """Decode, check and downscale every image once, into Parquet shards.
+
+    Args:
+        source: folder or gs:// prefix with images and metadata, in any layout in which HAM10000 is found.
+        fingerprint: of the source, from the fingerprint step.
+        images: Parquet shards, image bytes beside metadata, and data_card.json.
+        quarantine: table of what was left out, with the reason.
+        data_card: counts, missing values, provenance and licence, as a page.
+        stored_size: shorter side of the stored images, pixels; smaller originals are kept as they came.
+        max_quarantine: largest share of rows and images that may be left out.
+    """
+    from components.common.files import finite
+    from components.common.step import run_step
+    from components.ingest.ingest import ingest as run
+
+    figures = run_step(
+        "ingest",
+        run,
+        source=source,
+        fingerprint=fingerprint,
+        images=images.path,
+        quarantine=quarantine.path,
+        data_card=data_card.path,
+        stored_size=stored_size,
+        max_quarantine=max_quarantine,
+    )
+    images.metadata.update(finite(figures))
+    quarantine.metadata["rows"] = figures["quarantined"]
