@@ -43,15 +43,25 @@ def load_pixels(folder: str | Path, image_ids: Sequence[str], size: int) -> Pixe
         uint8 RGB, shape (len(image_ids), size, size, 3), in the order of `image_ids`.
 
     Raises:
-        UserError: an id is not among the images.
+        UserError: an id is not among the images or comes twice, or an image cannot be decoded.
     """
     rows: dict[str, int] = {image_id: row for row, image_id in enumerate(image_ids)}
+    if len(rows) != len(image_ids):
+        raise UserError(
+            f"{len(image_ids) - len(rows)} image ids come twice (the first: {_first_repeated(image_ids)}); "
+            "expected each image once in a table, with its number of draws in a column."
+        )
     pixels = np.empty((len(image_ids), size, size, 3), np.uint8)
     missing = set(rows)
 
     def place(item: tuple[str, bytes]) -> str:
         image_id, encoded = item
-        pixels[rows[image_id]] = decode(encoded, size)
+        try:
+            pixels[rows[image_id]] = decode(encoded, size)
+        except OSError as error:
+            raise UserError(
+                f"The image {image_id} in {folder} cannot be decoded ({error}); run the ingest step again."
+            ) from error
         return image_id
 
     images = read_images(folder, rows.keys())
@@ -64,3 +74,8 @@ def load_pixels(folder: str | Path, image_ids: Sequence[str], size: int) -> Pixe
             "expected the images artifact from which the table was split."
         )
     return pixels
+
+
+def _first_repeated(values: Sequence[str]) -> str:
+    seen: set[str] = set()
+    return next(value for value in values if value in seen or seen.add(value))

@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.common.errors import UserError
 
+BackboneName = Literal["efficientnetv2b0", "small", "tiny"]
+"""EfficientNetV2B0 (Tan & Le 2021), or a few convolutions: `small` learns from some hundred images
+without starting weights, `tiny` is for tests."""
+
 
 class PhaseName(StrEnum):
     """The three fine-tune steps, in order."""
@@ -46,7 +50,7 @@ class Recipe(_Strict):
     """Everything that decides what is trained, but for the data, the starting weights and the seed."""
 
     name: str = "custom"
-    backbone: Literal["efficientnetv2b0", "tiny"] = "efficientnetv2b0"
+    backbone: BackboneName = "efficientnetv2b0"
     image_size: int = Field(default=224, ge=32, le=600)
     """Side of the square network input, pixels."""
     batch_size: int = Field(default=32, ge=1)
@@ -54,6 +58,8 @@ class Recipe(_Strict):
     augmentation: Augmentation = Augmentation()
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Before the classifier's last layer."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How the learning rate runs within each step; cosine falls to zero at its end."""
     head: Phase = Phase(epochs=5, learning_rate=1e-3, trainable=0.0)
     partial: Phase = Phase(epochs=25, learning_rate=1e-4, trainable=0.75)
     full: Phase = Phase(epochs=5, learning_rate=1e-5, trainable=1.0)
@@ -70,13 +76,29 @@ QUICK = Recipe(
     name="quick",
     image_size=96,
     balance="sqrt",
+    schedule="cosine",
+    augmentation=Augmentation(vertical_flip=True),
     head=Phase(epochs=2, learning_rate=1e-3, trainable=0.0),
     partial=Phase(epochs=12, learning_rate=3e-4, trainable=0.75),
-    full=Phase(epochs=2, learning_rate=3e-5, trainable=1.0),
+    full=Phase(epochs=2, learning_rate=5e-5, trainable=1.0),
 )
 """The same three steps, smaller and shorter."""
 
-PRESETS: dict[str, Recipe] = {recipe.name: recipe for recipe in (QUICK, SEED)}
+DEMO = Recipe(
+    name="demo",
+    backbone="small",
+    image_size=64,
+    batch_size=16,
+    balance="sqrt",
+    schedule="cosine",
+    augmentation=Augmentation(rotation=180, vertical_flip=True),
+    head=Phase(epochs=10, learning_rate=3e-3, trainable=0.0),
+    partial=Phase(epochs=45, learning_rate=3e-3, trainable=0.75),
+    full=Phase(epochs=5, learning_rate=3e-4, trainable=1.0),
+)
+"""For synthetic data without starting weights: a small network, everything trains in all three steps."""
+
+PRESETS: dict[str, Recipe] = {recipe.name: recipe for recipe in (DEMO, QUICK, SEED)}
 
 
 def load_recipe(text: str) -> Recipe:
@@ -92,7 +114,7 @@ def load_recipe(text: str) -> Recipe:
         where = text
         try:
             text = Path(text).read_text(encoding="utf-8")
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a name with a null byte, a file that is not UTF-8
             raise UserError(
                 f"There is no recipe {where!r}; expected one of {', '.join(PRESETS)}, or a YAML or JSON file."
             ) from None

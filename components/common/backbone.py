@@ -1,0 +1,215 @@
+"""The classifier: a backbone, a dropout and a softmax over the seven diagnoses.
+
+core        (n, size, size, 3) RGB in 0..255 -> (n, 7) probabilities; what training sees
+deployable  (n, any, any, 3) -> resize -> core; what `model.keras` holds
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.common.errors import UserError
+from components.common.keras_backend import quiet
+from components.common.recipe import BackboneName
+from components.common.taxonomy import LABELS
+
+if TYPE_CHECKING:
+    import keras
+
+CORE = "classifier"
+"""Name of the core inside the deployable model."""
+
+BLOCK = re.compile(r"block\d+[a-z](?=_)")
+
+
+def build_core(backbone: BackboneName, image_size: int, dropout: float) -> "keras.Model":
+    """An untrained classifier with randomly initialised weights (from Keras' global seed).
+
+    Args:
+        backbone: which network computes the features.
+        image_size: side of the square input in pixels.
+        dropout: share of the features dropped in training.
+
+    Returns:
+        A model of float RGB in 0..255, shape (n, image_size, image_size, 3), to float32
+        probabilities in the order of `taxonomy.LABELS`, shape (n, 7).
+    """
+    quiet()
+    import keras
+
+    inputs = keras.Input((image_size, image_size, 3), name="pixels")
+    features = _BACKBONES[backbone](image_size)(inputs)
+    features = keras.layers.Dropout(dropout, name="dropout")(features)
+    # float32 even under mixed precision: a float16 softmax loses small probabilities.
+    outputs = keras.layers.Dense(len(LABELS), activation="softmax", dtype="float32", name="probabilities")(features)
+    return keras.Model(inputs, outputs, name=CORE)
+
+
+def deployable(core: "keras.Model", image_size: int) -> "keras.Model":
+    """The model that users get: RGB, uint8 or float in 0..255, at any size; it resizes by itself.
+
+    Shares its weights with `core`.
+    """
+    import keras
+
+    inputs = keras.Input((None, None, 3), name="image")
+    # Antialiased as Pillow's resize is, which made the pixels that the core was trained on.
+    resized = keras.layers.Resizing(image_size, image_size, antialias=True, name="resize")(inputs)
+    return keras.Model(inputs, core(resized), name="lesionflow")
+
+
+def load_backbone_weights(core: "keras.Model", path: Path) -> None:
+    """Load starting weights into the core's backbone.
+
+    Args:
+        core: from `build_core`.
+        path: a `.weights.h5` (or older Keras' `.h5`) file of the backbone without its top.
+
+    Raises:
+        UserError: the file is missing, unreadable, or of another network.
+    """
+    if not path.is_file():
+        raise UserError(f"There are no starting weights at {path}; expected a .weights.h5 file, 'imagenet' or 'none'.")
+    try:
+        with complete_loading():
+            backbone_of(core).load_weights(path)
+    except (OSError, ValueError, KeyError, AttributeError, UserWarning) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"The starting weights {path} do not fit the backbone ({reason}); expected a .weights.h5 file "
+            "written for the same network without its top."
+        ) from error
+
+
+@contextmanager
+def complete_loading() -> Generator[None]:
+    """Let Keras raise UserWarning where it would only warn that layers keep their random weights."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*(Skipping|could not be loaded|not found)", category=UserWarning)
+        yield
+
+
+def imagenet_weights(backbone: BackboneName) -> Path:
+    """Download (once, into Keras' cache) the published ImageNet weights.
+
+    Raises:
+        UserError: the backbone has none, or they cannot be downloaded.
+    """
+    if backbone != "efficientnetv2b0":
+        raise UserError(f"The backbone {backbone!r} has no ImageNet weights; pass --weights none.")
+    quiet()
+    import keras
+    from keras.src.applications import efficientnet_v2
+
+    name = "efficientnetv2-b0_notop.h5"
+    try:
+        return Path(
+            keras.utils.get_file(
+                name,
+                f"{efficientnet_v2.BASE_WEIGHTS_PATH}{name}",
+                cache_subdir="models",
+                file_hash=efficientnet_v2.WEIGHTS_HASHES["-b0"][1],
+            )
+        )
+    except Exception as error:  # keras raises bare Exception; anything else passes on
+        if "URL fetch failure" not in str(error):
+            raise
+        raise UserError(
+            f"The ImageNet weights cannot be downloaded ({error}); pass --weights with a local .weights.h5 "
+            "file or gs:// address, or --weights none to train from scratch."
+        ) from error
+
+
+def backbone_of(core: "keras.Model") -> "keras.Model":
+    """The backbone inside a core."""
+    return core.layers[1]
+
+
+def blocks(core: "keras.Model") -> list[tuple[str, list["keras.layers.Layer"]]]:
+    """The backbone's layers in whole blocks, from input to output: stem, block1a, ..., top."""
+    stage = "stem"
+
+    def block_of(layer: "keras.layers.Layer") -> str:
+        nonlocal stage
+        if match := BLOCK.match(layer.name):
+            stage = match[0]
+        elif stage != "stem":
+            stage = "top"
+        return stage
+
+    return [(name, list(members)) for name, members in groupby(backbone_of(core).layers, block_of)]
+
+
+def set_trainable(core: "keras.Model", share: float, pretrained: bool) -> str:
+    """Choose which layers train. The classifier's last layer always does.
+
+    Args:
+        core: from `build_core`.
+        share: of the backbone's layers, counted from its end; snapped to the nearest boundary between
+            blocks, because training part of a block undoes what the rest of it has learned.
+        pretrained: True keeps all BatchNormalization frozen, which in Keras is inference mode too.
+            False trains everything whatever the share: a head on a frozen random backbone learns
+            next to nothing.
+
+    Returns:
+        The first block that trains, or "head" if only the classifier's last layer does.
+    """
+    import keras
+
+    parts = blocks(core)
+    if not pretrained:
+        share = 1.0
+    total = sum(len(members) for _, members in parts)
+    frozen = round(total * (1 - share), 6)
+    starts = [0]
+    for _, members in parts:
+        starts.append(starts[-1] + len(members))
+    cut = min(range(len(starts)), key=lambda index: abs(starts[index] - frozen))
+    for index, (_, members) in enumerate(parts):
+        for layer in members:
+            frozen_norm = pretrained and isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = index >= cut and not frozen_norm
+    return parts[cut][0] if cut < len(parts) else "head"
+
+
+def _efficientnetv2b0(image_size: int) -> "keras.Model":
+    import keras
+
+    return keras.applications.EfficientNetV2B0(
+        include_top=False,
+        weights=None,  # pyright: ignore[reportArgumentType]
+        input_shape=(image_size, image_size, 3),
+        pooling="avg",
+        include_preprocessing=True,
+    )
+
+
+def _plain(image_size: int, name: str, widths: Sequence[int]) -> "keras.Model":
+    """Convolutions that halve the image, one after the other, in blocks named like a real backbone's."""
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((image_size, image_size, 3))
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(inputs)
+    blocks = ("stem", *(f"block{number}a" for number in range(1, len(widths))))
+    for block, width in zip(blocks, widths, strict=True):
+        if block != "stem":
+            x = layers.MaxPooling2D(name=f"{block}_pool")(x)
+        strides = 2 if block == "stem" else 1
+        x = layers.Conv2D(width, 3, strides=strides, padding="same", use_bias=False, name=f"{block}_conv")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"{block}_bn")(x)
+        x = layers.Activation("relu", name=f"{block}_activation")(x)
+    outputs = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+_BACKBONES: dict[BackboneName, Callable[[int], "keras.Model"]] = {
+    "efficientnetv2b0": _efficientnetv2b0,
+    "small": partial(_plain, name="small", widths=(24, 48, 96, 192)),
+    "tiny": partial(_plain, name="tiny", widths=(8, 16, 32)),
+}

@@ -1,0 +1,134 @@
+"""The model artifact: a folder with `model.keras`, its labels, its history and how it was trained."""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.common.errors import UserError
+from components.common.keras_backend import jit_compile, quiet
+from components.common.taxonomy import LABELS
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL = "model.keras"
+LABELS_FILE = "labels.json"
+HISTORY = "history.csv"
+TRAINING = "training.json"
+TENSORBOARD = "tensorboard"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained classifier, ready to predict."""
+
+    labels: tuple[str, ...]
+    """What each column of a prediction means."""
+    image_size: int
+    """Side in pixels of the squares that the network was trained on."""
+    model: "keras.Model"
+    """RGB, uint8 or float in 0..255, at any size -> probabilities."""
+
+    def predict(self, pixels: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+        """Classify images.
+
+        Args:
+            pixels: RGB, shape (n, height, width, 3).
+            batch_size: images at a time; a matter of memory and speed only.
+
+        Returns:
+            Probabilities, shape (n, 7), columns as in `labels`.
+        """
+        if len(pixels) == 0:
+            return np.empty((0, len(self.labels)), np.float32)
+        return np.asarray(self.model.predict(pixels, batch_size=batch_size, verbose=0), np.float32)
+
+
+def load_model(folder: str | Path) -> LoadedModel:
+    """Open a model artifact.
+
+    Args:
+        folder: what the finetune step wrote, or a version in the registry.
+
+    Raises:
+        UserError: the folder or a file in it is missing, damaged, or not one that lesionflow wrote.
+    """
+    folder = Path(folder)
+    labels, image_size = _read_labels(folder)
+    path = model_file(folder)
+    quiet()
+    import keras
+
+    try:
+        model = keras.models.load_model(path, compile=False)  # safe_mode stays on: no code runs
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"The model {path} cannot be loaded ({reason}); expected one that lesionflow wrote.") from error
+    if not isinstance(model, keras.Model) or model.output_shape != (None, len(labels)):
+        raise UserError(
+            f"The model {path} gives outputs of shape {getattr(model, 'output_shape', None)}; "
+            f"expected (None, {len(labels)}), one probability for each of the labels in {LABELS_FILE}."
+        )
+    model.jit_compile = jit_compile() is not False and model.jit_compile
+    return LoadedModel(labels=labels, image_size=image_size, model=model)
+
+
+def model_file(folder: str | Path) -> Path:
+    """The Keras model of a model artifact.
+
+    Raises:
+        UserError: there is none, or it is no Keras v3 archive.
+    """
+    path = Path(folder) / MODEL
+    if not path.is_file():
+        raise UserError(f"There is no {MODEL} in {folder}; expected a model folder that lesionflow wrote.")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is not a Keras model archive; expected a model folder that lesionflow wrote.")
+    return path
+
+
+def write_labels(folder: Path, image_size: int) -> None:
+    """Write the labels file of a model artifact."""
+    content = {"labels": LABELS, "image_size": image_size}
+    (folder / LABELS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_training(folder: str | Path) -> dict[str, Any]:
+    """How the model was trained: the recipe, seed, weights and versions.
+
+    Raises:
+        UserError: the folder does not say.
+    """
+    return _read_json(Path(folder) / TRAINING)
+
+
+def _read_labels(folder: Path) -> tuple[tuple[str, ...], int]:
+    content = _read_json(folder / LABELS_FILE)
+    labels, image_size = content.get("labels"), content.get("image_size")
+    if labels != list(LABELS):
+        raise UserError(f"The model in {folder} has the labels {labels}; expected {list(LABELS)}.")
+    if not isinstance(image_size, int) or image_size < 1:
+        raise UserError(
+            f"{folder / LABELS_FILE} has image_size {image_size!r}; expected a positive number of pixels, "
+            "as lesionflow writes it."
+        )
+    return LABELS, image_size
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(
+            f"There is no {path.name} in {path.parent}; expected a model folder that lesionflow wrote."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); expected it as lesionflow wrote it.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object; expected it as lesionflow wrote it.")
+    return content

@@ -1,0 +1,59 @@
+"""KFP adapter of the finetune step; used once for each of the three phases."""
+
+from typing import Optional
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Model, Output
+
+from components.common.container_image import GPU_IMAGE
+
+
+@dsl.component(base_image=GPU_IMAGE, install_kfp_package=False)
+def finetune(
+    images: Input[Dataset],
+    train: Input[Dataset],
+    validation: Input[Dataset],
+    model: Output[Model],
+    phase: str,
+    recipe: str = "seed",
+    weights: str = "imagenet",
+    fingerprint: str = "",
+    seed: int = 0,
+    checkpoints: str = "",
+    start: Optional[Input[Model]] = None,  # noqa: UP045  (kfp reads Optional only)
+):
+    """Train the classifier for one phase (head, partial or full), from weights or from the phase before.
+
+    Args:
+        images: Image shards that the ingest step wrote.
+        train: Balanced table to learn from.
+        validation: Table of images by whose macro-F1 the best epoch is chosen.
+        model: Model folder: model.keras, labels.json, history.csv, training.json, tensorboard/.
+        phase: head, partial or full.
+        recipe: Name of a preset, or a recipe as YAML or JSON.
+        weights: Where the head phase starts: imagenet, none, or a .weights.h5 path or gs:// address.
+        fingerprint: Digest of all data from outside; makes KFP's cache right.
+        seed: Of everything random.
+        checkpoints: Folder in which each epoch is saved and resumed from; empty for none.
+        start: Model of the phase before; for partial and full.
+    """
+    from components.common.files import finite
+    from components.common.step import run_step
+    from components.finetune.finetune import finetune as logic
+
+    figures = run_step(
+        f"finetune-{phase}",
+        logic,
+        images.path,
+        train.path,
+        validation.path,
+        model.path,
+        phase,
+        recipe,
+        weights,
+        fingerprint,
+        seed,
+        checkpoints,
+        start.path if start else None,
+    )
+    model.metadata.update(finite(figures))

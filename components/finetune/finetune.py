@@ -1,0 +1,268 @@
+"""One fine-tune step: images, tables and a start in; a trained model folder out."""
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import partial
+from hashlib import file_digest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from components.common.backbone import (
+    build_core,
+    complete_loading,
+    deployable,
+    imagenet_weights,
+    load_backbone_weights,
+    set_trainable,
+)
+from components.common.errors import UserError
+from components.common.files import whole_folder, write_json
+from components.common.keras_backend import make_deterministic, versions
+from components.common.model_folder import (
+    HISTORY,
+    MODEL,
+    TENSORBOARD,
+    TRAINING,
+    model_file,
+    read_training,
+    write_labels,
+)
+from components.common.pixels import load_pixels
+from components.common.progress import report
+from components.common.recipe import PhaseName, Recipe, load_recipe
+from components.common.storage import download
+from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table
+from components.common.taxonomy import LABEL_INDEX, LABELS
+from components.finetune import checkpoint as checkpoints
+from components.finetune.history import read_history, write_events, write_history
+from components.finetune.sampling import Examples
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a step begins with, beside the weights themselves."""
+
+    weights: str
+    """As given to the head step."""
+    weights_sha256: str
+    """Of the file of starting weights; empty without one."""
+    pretrained: bool
+    history: list[dict[str, Any]]
+
+
+def finetune(
+    images: str,
+    train: str,
+    validation: str,
+    model: str,
+    phase: str,
+    recipe: str = "seed",
+    weights: str = "imagenet",
+    fingerprint: str = "",
+    seed: int = 0,
+    checkpoint_folder: str = "",
+    start: str | None = None,
+) -> dict[str, Any]:
+    """Run one of the three fine-tune steps.
+
+    Args:
+        images: folder of the images artifact.
+        train: balanced table to learn from.
+        validation: table to judge each epoch on.
+        model: folder to write: `model.keras`, `labels.json`, `history.csv`, `training.json`, `tensorboard/`.
+        phase: `head`, `partial` or `full`.
+        recipe: what `load_recipe` understands.
+        weights: where the head step starts: `imagenet`, `none`, or the path or gs:// address of a
+            `.weights.h5` file.
+        fingerprint: of all data from outside; noted in `training.json`.
+        seed: of everything random, >= 0.
+        checkpoint_folder: local folder to save each epoch in, and to go on from; empty for none.
+        start: model folder of the step before; needed by `partial` and `full`.
+
+    Returns:
+        Figures for the artifact's metadata: best_epoch, val_macro_f1, epochs, seconds,
+        parameters_trained, parameters_total, trains_from, resumed_at_epoch.
+
+    Raises:
+        UserError: an input is missing, damaged or does not fit the others.
+    """
+    try:
+        settings, name = load_recipe(recipe), PhaseName(phase)
+    except ValueError:
+        raise UserError(f"There is no fine-tune step {phase!r}; expected one of {', '.join(PhaseName)}.") from None
+    if seed < 0:
+        raise UserError(f"The seed is {seed}; expected 0 or more.")
+    if (name is PhaseName.HEAD) != (start is None):
+        needs = "starts from --weights, not from a model" if start else "starts from the model of the step before"
+        raise UserError(f"The {name} step {needs}; pass `start` to partial and full, and to them only.")
+    examples = _examples(images, train, settings.image_size, BALANCED_COLUMNS)
+    judged_on = _examples(images, validation, settings.image_size, SPLIT_COLUMNS)
+
+    make_deterministic(seed)
+    core = build_core(settings.backbone, settings.image_size, settings.dropout)
+    begin = _load_start(core, settings, weights, start)
+    phase_settings = settings.phase(name)
+    trains_from = set_trainable(core, phase_settings.trainable, begin.pretrained)
+    inputs = {
+        "phase": name,
+        "recipe": settings.model_dump(
+            mode="json", include={"backbone", "image_size", "batch_size", "augmentation", "dropout", "schedule"}
+        ),
+        "settings": phase_settings.model_dump(),
+        "seed": seed,
+        "pretrained": begin.pretrained,
+        "fingerprint": fingerprint,
+        "versions": versions(),
+        # What the runner knows of our code: edited code must not go on from the old code's epochs.
+        "code": os.environ.get("LESIONFLOW_STEP_DIGEST", ""),
+    }
+    final, resumed_at = _train(core, settings, name, seed, examples, judged_on, inputs, checkpoint_folder)
+
+    rows = [*begin.history, *final.history]
+    training = {
+        "phase": name,
+        "recipe": settings.model_dump(mode="json"),
+        "seed": seed,
+        "weights": begin.weights,
+        "weights_sha256": begin.weights_sha256,
+        "pretrained": begin.pretrained,
+        "fingerprint": fingerprint,
+        "versions": versions(),
+        "rows": {"train": len(examples.labels), "validation": len(judged_on.labels)},
+    }
+    _write_model(Path(model), core, settings.image_size, rows, training)
+    best = max(final.history, key=lambda row: row["val_macro_f1"])
+    figures = {
+        "best_epoch": best["epoch"],
+        "val_macro_f1": best["val_macro_f1"],
+        "epochs": len(final.history),
+        "seconds": sum(row["seconds"] for row in final.history),
+        "parameters_trained": sum(int(np.prod(variable.shape)) for variable in core.trainable_variables),
+        "parameters_total": core.count_params(),
+        "trains_from": trains_from,
+        "resumed_at_epoch": resumed_at,
+    }
+    report("figure", text=f"val macro-F1 {best['val_macro_f1']:.3f}")
+    return figures
+
+
+def _examples(images: str, table: str, size: int, columns: tuple[str, ...]) -> Examples:
+    """Read a table and decode its images.
+
+    Raises:
+        UserError: a label is not one of ours, or weights or draws make no sense.
+    """
+    frame = read_table(table, columns)
+    if frame.empty:
+        raise UserError(f"The table {table} has no rows; expected images to train and validate on.")
+    if unknown := sorted(set(frame["dx"]) - set(LABELS)):
+        raise UserError(f"The table {table} has the label {unknown[0]!r}; expected only {', '.join(LABELS)}.")
+    ones = np.ones(len(frame))
+    weight = frame["weight"].to_numpy(np.float32) if "weight" in columns else ones.astype(np.float32)
+    draws = frame["draws"].to_numpy(np.float64) if "draws" in columns else ones
+    for column, values in (("weight", weight), ("draws", draws)):
+        if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
+            raise UserError(
+                f"The column {column} of {table} has negative, missing or only zero values; "
+                "expected the table that the balance step wrote."
+            )
+    return Examples(
+        pixels=load_pixels(images, frame["image_id"].tolist(), size),
+        labels=np.array([LABEL_INDEX[dx] for dx in frame["dx"]], np.int32),
+        weight=weight,
+        draws=draws,
+    )
+
+
+def _load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | None) -> _Start:
+    """Put the starting weights into `core`."""
+    if start is not None:
+        begin = read_training(start)
+        try:
+            with complete_loading():
+                deployable(core, recipe.image_size).load_weights(model_file(start))
+            return _Start(
+                begin["weights"], begin["weights_sha256"], begin["pretrained"], read_history(Path(start) / HISTORY)
+            )
+        except (ValueError, KeyError, OSError, UserWarning) as error:
+            raise UserError(
+                f"The model in {start} does not fit this step ({' '.join(str(error).split())[:200]}); expected "
+                f"the model of the step before, with the backbone {recipe.backbone}."
+            ) from error
+    if weights == "none":
+        return _Start(weights, "", pretrained=False, history=[])
+    if weights == "imagenet":
+        path = imagenet_weights(recipe.backbone)
+        load_backbone_weights(core, path)
+        return _Start(weights, _sha256(path), pretrained=True, history=[])
+    with TemporaryDirectory(prefix="weights-") as folder:
+        path = download(weights, folder)
+        load_backbone_weights(core, path)
+        return _Start(weights, _sha256(path), pretrained=True, history=[])
+
+
+def _train(
+    core: "keras.Model",
+    recipe: Recipe,
+    phase: PhaseName,
+    seed: int,
+    examples: Examples,
+    validation: Examples,
+    inputs: dict[str, Any],
+    folder: str,
+) -> tuple[checkpoints.Checkpoint, int]:
+    """Train `core` to the end of the step, going on from a checkpoint if there is one.
+
+    Returns:
+        The last state, and how many epochs were there already.
+    """
+    from components.finetune.epochs import steps_per_epoch, train, training_model
+
+    model = training_model(core, recipe, recipe.phase(phase), steps_per_epoch(examples, recipe))
+    order = [*PhaseName].index(phase)
+    # Steps with the same seed must not repeat each other's row order and augmentation.
+    step_seed = int(np.random.SeedSequence([seed, order]).generate_state(1)[0])
+    if not folder:
+        return train(model, examples, validation, recipe, phase, step_seed, None, lambda _: None), 0
+    key = checkpoints.key(
+        inputs,
+        *(examples.pixels, examples.labels, examples.weight, examples.draws),
+        *(validation.pixels, validation.labels),
+        *(weight.numpy() for weight in core.weights),
+    )
+    place = Path(folder) / f"{phase}-{key}"
+    with checkpoints.locked(place):
+        try:
+            state = checkpoints.load(place)
+        except checkpoints.DamagedCheckpoint as damage:
+            print(f"The checkpoint is damaged ({damage}): this step trains from its first epoch.", file=sys.stderr)
+            state = None
+        if state:
+            print(f"Going on after epoch {len(state.history)} from {place}", flush=True)
+        done = len(state.history) if state else 0
+        return train(
+            model, examples, validation, recipe, phase, step_seed, state, partial(checkpoints.save, place)
+        ), done
+
+
+def _write_model(
+    folder: Path, core: "keras.Model", image_size: int, rows: list[dict[str, Any]], training: dict[str, Any]
+) -> None:
+    with whole_folder(folder) as temporary:
+        deployable(core, image_size).save(temporary / MODEL)
+        write_labels(temporary, image_size)
+        write_history(rows, temporary / HISTORY)
+        write_json(temporary / TRAINING, training)
+        write_events(rows, temporary / TENSORBOARD)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,91 @@
+"""Only model folders that lesionflow wrote are opened."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.common.backbone import build_core, deployable
+from components.common.errors import UserError
+from components.common.model_folder import load_model, write_labels
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ours")
+    deployable(build_core("tiny", 32, 0.1), 32).save(folder / "model.keras")
+    write_labels(folder, 32)
+    return folder
+
+
+@pytest.fixture
+def copy(ours: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ours, tmp_path / "model"))
+
+
+def test_our_own_model_opens(ours: Path):
+    loaded = load_model(ours)
+    assert (len(loaded.labels), loaded.image_size) == (7, 32)
+
+
+def test_a_missing_folder_or_file_is_said(copy: Path, tmp_path: Path):
+    with pytest.raises(UserError, match=r"no labels\.json"):
+        load_model(tmp_path / "absent")
+    (copy / "model.keras").unlink()
+    with pytest.raises(UserError, match=r"no model\.keras"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"{", "not valid JSON"),
+        (b"[]", "not a JSON object"),
+        (b"\xff\xfe", "not valid JSON"),
+        (json.dumps({"labels": ["cat", "dog"], "image_size": 32}).encode(), "has the labels"),
+        (b"{}", "has the labels None"),
+    ],
+)
+def test_other_labels_are_refused(copy: Path, content: bytes, sentence: str):
+    (copy / "labels.json").write_bytes(content)
+    with pytest.raises(UserError, match=sentence):
+        load_model(copy)
+
+
+def test_a_size_that_is_none_is_refused(copy: Path):
+    labels = json.loads((copy / "labels.json").read_text())
+    (copy / "labels.json").write_text(json.dumps({**labels, "image_size": "big"}))
+    with pytest.raises(UserError, match="image_size 'big'"):
+        load_model(copy)
+
+
+def test_a_file_that_is_no_keras_model_is_refused(copy: Path):
+    whole = (copy / "model.keras").read_bytes()
+    for content, sentence in (
+        (b"\x80\x04pickle", "not a Keras model"),
+        (whole[: len(whole) // 2], "not a Keras model"),
+    ):
+        (copy / "model.keras").write_bytes(content)
+        with pytest.raises(UserError, match=sentence):
+            load_model(copy)
+    shutil.make_archive(str(copy / "other"), "zip", copy, "labels.json")
+    (copy / "other.zip").rename(copy / "model.keras")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(copy)
+
+
+def test_a_keras_model_that_is_not_ours_is_refused(copy: Path):
+    import keras
+
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(copy / "model.keras")
+    with pytest.raises(UserError, match=r"outputs of shape \(None, 2\)"):
+        load_model(copy)
+
+
+def test_code_inside_a_model_is_not_run(copy: Path):
+    import keras
+
+    keras.Sequential([keras.Input((7,)), keras.layers.Lambda(lambda x: x)]).save(copy / "model.keras")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(copy)
