@@ -57,7 +57,7 @@ def run(
     from pipelines.synth import standing_synthetic_data
     from pipelines.workspace import Workspace
 
-    console = Console()
+    console = _console()
     workspace = Workspace(output.absolute())
     chosen = load_recipe(recipe or ("quick" if data else "demo"))
     if data is None:
@@ -91,7 +91,7 @@ def step(
     """Run one component alone, on local or gs:// artifacts."""
     from pipelines.step import run_one
 
-    raise typer.Exit(run_one(name, artifacts, values, output, Console(), verbose))
+    raise typer.Exit(run_one(name, artifacts, values, output, _console(), verbose))
 
 
 @app.command()
@@ -161,6 +161,11 @@ def clean(
 
     freed, removed = clean_runs(Workspace(output.absolute()), keep)
     Console().print(f"Removed {removed} runs, freed {freed / 2**20:.0f} MiB.", highlight=False)
+
+
+def _console() -> Console:
+    """A console that keeps writing to the terminal while sys.stdout is redirected to kfp's log."""
+    return Console(file=sys.stdout)
 
 
 def _absolute(path: str, words: tuple[str, ...] = ()) -> str:

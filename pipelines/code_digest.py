@@ -9,10 +9,12 @@ import hashlib
 import importlib.metadata
 import os
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
+import components
+
 VARIABLE = "LESIONFLOW_STEP_DIGEST"
+ROOT = Path(components.__file__).parents[1]
 
 
 def step_digest(room: str) -> str:
@@ -48,7 +50,7 @@ def _closure(module: str) -> tuple[set[Path], set[str]]:
         if source is None:
             continue
         files.add(source)
-        files.update(source.parent.glob(f"{source.stem}.*.j2"))  # report.py's template is report.html.j2
+        files.update(source.parent.glob(f"{source.stem}.*"))  # beside report.py lie report.html.j2 and report.css
         for name in _imports(source):
             if not name.startswith("components."):
                 libraries.add(name.split(".")[0])
@@ -59,12 +61,12 @@ def _closure(module: str) -> tuple[set[Path], set[str]]:
 
 
 def _source(module: str) -> Path | None:
-    """The file of one of our modules, or None if `module` names something inside one."""
-    try:
-        spec = find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
+    """The file of one of our modules, or None if `module` names something inside one.
+
+    Not `importlib.util.find_spec`: that imports the parents, and with them Keras.
+    """
+    path = ROOT.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
 def _imports(source: Path) -> set[str]:

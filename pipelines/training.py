@@ -1,6 +1,11 @@
 """The training pipeline, readable as a list of steps."""
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
+
+from kfp import dsl
+from kfp.dsl import PipelineTask
+from kfp.dsl.graph_component import GraphComponent
 
 from components.balance.component import balance
 from components.evaluate.component import evaluate
@@ -10,9 +15,6 @@ from components.gate.component import gate
 from components.ingest.component import ingest
 from components.promote.component import promote
 from components.split.component import split
-from kfp import dsl
-from kfp.dsl.graph_component import GraphComponent
-
 from pipelines import cluster
 
 TASKS = {
@@ -28,6 +30,11 @@ TASKS = {
     "promote": "promote",
 }
 """kfp's name of each task -> the step's name for users, in order."""
+
+
+def _task(component: object, **arguments: Any) -> PipelineTask:
+    """Call an adapter. Typed here, once: kfp's decorator hides that calling one makes a task."""
+    return cast(Callable[..., PipelineTask], component)(**arguments)
 
 
 def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
@@ -68,14 +75,15 @@ def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
             checkpoints: folder for per-epoch checkpoints; empty for none.
         """
         # Never cached: its answer is what makes the caching of everything after it right.
-        data = fingerprint(
-            source=source, weights=weights, duplicate_pairs=duplicate_pairs, fixed_test=fixed_test
+        data = _task(
+            fingerprint, source=source, weights=weights, duplicate_pairs=duplicate_pairs, fixed_test=fixed_test
         ).set_caching_options(False)
-        ingested = ingest(
-            source=source, fingerprint=data.output, stored_size=stored_size, max_quarantine=max_quarantine
+        ingested = _task(
+            ingest, source=source, fingerprint=data.output, stored_size=stored_size, max_quarantine=max_quarantine
         )
         images = ingested.outputs["images"]
-        tables = split(
+        tables = _task(
+            split,
             images=images,
             seed=seed,
             validation_share=validation_share,
@@ -83,11 +91,12 @@ def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
             duplicate_pairs=duplicate_pairs,
             fixed_test=fixed_test,
         )
-        balanced = balance(train=tables.outputs["train"], recipe=recipe)
+        balanced = _task(balance, train=tables.outputs["train"], recipe=recipe)
 
-        model = None
+        start: dict[str, Any] = {}  # the head step starts from `weights`
         for phase in ("head", "partial", "full"):
-            tuned = finetune(
+            tuned = _task(
+                finetune,
                 phase=phase,
                 images=images,
                 train=balanced.outputs["balanced"],
@@ -97,13 +106,15 @@ def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
                 fingerprint=data.output,
                 seed=seed,
                 checkpoints=checkpoints,
-                start=model,
+                **start,
             )
             tuned.set_display_name(f"finetune: {phase}")
             cluster.apply(profile, tuned)
-            model = tuned.outputs["model"]
+            start["start"] = tuned.outputs["model"]
+        model = start["start"]
 
-        evaluated = evaluate(
+        evaluated = _task(
+            evaluate,
             images=images,
             train=balanced.outputs["balanced"],
             validation=tables.outputs["validation"],
@@ -114,8 +125,9 @@ def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
             seed=seed,
         )
         # A refusal raises, so the run fails. Never cached: the runner learns the verdict from this task.
-        verdict = gate(evaluation=evaluated.outputs["evaluation"]).set_caching_options(False)
-        promote(
+        verdict = _task(gate, evaluation=evaluated.outputs["evaluation"]).set_caching_options(False)
+        _task(
+            promote,
             model=model,
             evaluation=evaluated.outputs["evaluation"],
             report=evaluated.outputs["report"],

@@ -32,11 +32,14 @@ def test_rooms_keep_to_the_rules(path: Path):
         assert not {name for name in imported if name.split(".")[0] == "pipelines"}, "components import pipelines"
         if path.name != "component.py":
             assert not {name for name in imported if name.split(".")[0] == "kfp"}, "logic imports kfp"
-    assert not {n for n in imported if n.split(".")[0] == "tensorflow"} or path.name == "determinism.py", "tf outside"
+    assert path.name == "keras_backend.py" or not {n for n in imported if n.split(".")[0] == "tensorflow"}
+    assert relative.parts[:2] == ("components", "finetune") or not _imported(path, top_level_only=True) & {"keras"}
 
 
 def test_importing_every_module_loads_no_heavy_library():
-    modules = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in OURS]
+    # A Keras layer or callback needs its base class; finetune imports such modules when it runs.
+    light = [path for path in OURS if "keras" not in _imported(path, top_level_only=True)]
+    modules = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in light]
     program = "import sys\n" + "".join(f"import {module}\n" for module in modules)
     program += f"print([name for name in {HEAVY} if name in sys.modules])"
 
