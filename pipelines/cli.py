@@ -43,7 +43,7 @@ def run(
     ] = None,
     min_f1: Annotated[float, typer.Option(help="Least value of the gate's metric that passes.")] = 0.7,
     metric: Annotated[str, typer.Option(help="What the gate judges.")] = "macro_f1",
-    seed: Annotated[int, typer.Option(help="Of the split, the batch order and the augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split, the batch order and the augmentation.")] = 0,
     registry: Annotated[str | None, typer.Option(help="Folder or gs:// prefix. [OUTPUT/registry]")] = None,
     duplicate_pairs: Annotated[str, typer.Option(help="CSV of image pairs that must stay on one side.")] = "",
     fixed_test: Annotated[str, typer.Option(help="List of the test images.")] = "",
@@ -53,12 +53,14 @@ def run(
 ) -> None:
     """Run the whole pipeline on this machine."""
     from components.common.recipe import load_recipe
+    from components.gate.policy import check_policy
     from pipelines.run import run as run_training
     from pipelines.synth import standing_synthetic_data
     from pipelines.workspace import Workspace
 
     console = _console()
     workspace = Workspace(output.absolute())
+    check_policy(metric, min_f1)  # not after an hour of training
     chosen = load_recipe(recipe or ("quick" if data else "demo"))
     if data is None:
         console.print("No --data given: running on synthetic data, which says nothing about skin.", style="yellow")

@@ -107,23 +107,3 @@ def test_clean_keeps_what_the_kept_run_uses(site, tmp_path):
 
     assert result.returncode == 0, result.stderr
     assert list((output / "runs").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--data", "/no/such/folder"], "/no/such/folder"),
-        (["--recipe", "no-such-recipe"], "no-such-recipe"),
-        (["--weights", "/no/such.weights.h5"], "/no/such.weights.h5"),
-        (["--metric", "f1"], "macro_f1"),
-        (["--min-f1", "7"], "7"),
-    ],
-)
-def test_bad_input_ends_with_code_2_and_one_sentence(site, tmp_path, arguments, words):
-    result = site.run(tmp_path / "out", *arguments)
-
-    said = result.stdout + result.stderr
-    assert result.returncode == 2, said
-    assert words in said
-    assert "Traceback" not in said
-    assert not (tmp_path / "out" / "registry").exists()
