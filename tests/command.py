@@ -70,9 +70,9 @@ def wait_for_epoch(output: Path, step: str, epoch: int) -> None:
     while time.monotonic() < deadline:
         for file in output.glob("runs/*/progress/*.jsonl"):
             events = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
-            if events and events[0].get("step") == step:
-                if any(event["event"] == "epoch" and event["epoch"] >= epoch for event in events):
-                    return
+            done = [event["epoch"] for event in events if event["event"] == "epoch"]
+            if events and events[0].get("step") == step and max(done, default=0) >= epoch:
+                return
         time.sleep(0.05)
     raise AssertionError(f"{step} never finished epoch {epoch}")
 
@@ -86,7 +86,8 @@ def alive_tasks(output: Path) -> list[int]:
             state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
         except OSError:
             continue
-        if os.fsencode(output) in command and b"executor_main" in command and b"-c" not in command.split(b"\0")[:2]:
-            if state != "Z":
-                found.append(int(entry.name))
+        is_task = os.fsencode(output) in command and b"executor_main" in command
+        is_shell = b"-c" in command.split(b"\0")[:2]
+        if is_task and not is_shell and state != "Z":
+            found.append(int(entry.name))
     return found

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.common.errors import UserError
 
-BackboneName = Literal["efficientnetv2b0", "small", "tiny"]
-"""EfficientNetV2B0 (Tan & Le 2021), or a few convolutions: `small` learns from some hundred images
-without starting weights, `tiny` is for tests."""
+BackboneName = Literal["efficientnetv2b0", "tiny"]
+"""EfficientNetV2B0 (Tan & Le 2021), or a few convolutions for tests."""
 
 
 class PhaseName(StrEnum):
@@ -70,7 +69,13 @@ class Recipe(_Strict):
 
 
 SEED = Recipe(name="seed")
-"""The published method: rotation, horizontal flip, zoom; oversampling; 5/25/5 epochs."""
+"""The published method: rotation, horizontal flip, zoom; oversampling; 5/25/5 epochs.
+
+    lesionflow run --data FOLDER --recipe seed
+
+Published result: "F1 0.7 on a separate test set", averaging and split not stated. Not measured by us at
+224 px; wants a GPU.
+"""
 
 QUICK = Recipe(
     name="quick",
@@ -82,21 +87,32 @@ QUICK = Recipe(
     partial=Phase(epochs=12, learning_rate=3e-4, trainable=0.75),
     full=Phase(epochs=2, learning_rate=5e-5, trainable=1.0),
 )
-"""The same three steps, smaller and shorter."""
+"""The same three steps, smaller and shorter: a quarter of an hour on two CPU cores.
+
+    lesionflow run --data FOLDER --recipe quick
+
+HAM10000, 10,015 images, split 70/10/20 by lesion with seed 0, ImageNet weights: test macro-F1 0.64 to 0.70
+is to be expected (one such run gave 0.67); the 95 % interval of one run is about 0.04 either way.
+"""
 
 DEMO = Recipe(
     name="demo",
-    backbone="small",
     image_size=64,
     batch_size=16,
     balance="sqrt",
     schedule="cosine",
-    augmentation=Augmentation(rotation=180, vertical_flip=True),
-    head=Phase(epochs=10, learning_rate=3e-3, trainable=0.0),
-    partial=Phase(epochs=45, learning_rate=3e-3, trainable=0.75),
-    full=Phase(epochs=5, learning_rate=3e-4, trainable=1.0),
+    augmentation=Augmentation(vertical_flip=True),
+    head=Phase(epochs=4, learning_rate=1e-3, trainable=0.0),
+    partial=Phase(epochs=12, learning_rate=1e-3, trainable=0.75),
+    full=Phase(epochs=2, learning_rate=1e-4, trainable=1.0),
 )
-"""For synthetic data without starting weights: a small network, everything trains in all three steps."""
+"""For the synthetic data, from random weights, so that everything trains in all three steps.
+
+    lesionflow run
+
+700 synthetic images of 200x150, split 70/10/20 by lesion with seed 0: test macro-F1 0.85 to 0.95 is to be
+expected (one run gave 0.92); with shuffled labels below 0.25.
+"""
 
 PRESETS: dict[str, Recipe] = {recipe.name: recipe for recipe in (DEMO, QUICK, SEED)}
 

@@ -48,9 +48,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 @pytest.fixture(scope="session")
 def head(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model of a finished head step, from scratch."""
-    model = tmp_path_factory.mktemp("head") / "model"
-    data.finetune(model)
+    """The model of a finished head step, from scratch; its checkpoints lie beside it."""
+    folder = tmp_path_factory.mktemp("head")
+    data.finetune(folder / "model", checkpoint_folder=str(folder / "checkpoints"))
+    return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def partial(data: Data, head: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of the step after it, trained without a break."""
+    model = tmp_path_factory.mktemp("partial") / "model"
+    data.finetune(model, "partial", start=str(head))
     return model
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from kfp import dsl
+
 from pipelines.runners.local import Interrupted, run_pipeline
 from pipelines.workspace import Workspace
 
