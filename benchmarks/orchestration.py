@@ -1,30 +1,28 @@
 """What orchestration costs: a whole run's wall time against the sum of its steps' own work.
 
-Runs `lesionflow run` once with the arguments given to this script, into a fresh folder, and prints
-both and their ratio. A step's own work is the time inside its logic, from call to return; process
+Runs `lesionflow run` once with the arguments given to this script (--output should be a fresh folder)
+and prints both and their ratio. A step's own work is the time inside its logic, from call to return; process
 starts, kfp, caching, watching and the summary are the rest.
 
-    python benchmarks/orchestration.py --data FOLDER --weights FILE --recipe quick
+    python benchmarks/orchestration.py --data FOLDER --weights FILE --recipe quick --output NEW
 """
 
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 
 def main() -> None:
     """Run, measure, print."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pipelines", "run", *sys.argv[1:], "--output", folder]
-        started = time.perf_counter()
-        code = subprocess.run(command).returncode
-        wall = time.perf_counter() - started
-        if code not in (0, 3):
-            sys.exit(f"the run failed with code {code}")
-        summary = json.loads(Path(folder, "summary.json").read_text())
+    output = Path(sys.argv[sys.argv.index("--output") + 1])
+    started = time.perf_counter()
+    code = subprocess.run([sys.executable, "-m", "pipelines", "run", *sys.argv[1:]]).returncode
+    wall = time.perf_counter() - started
+    if code not in (0, 3):
+        sys.exit(f"the run failed with code {code}")
+    summary = json.loads((output / "summary.json").read_text())
     steps = {name: step["seconds"] for name, step in summary["steps"].items()}
     work = sum(steps.values())
     for name, seconds in steps.items():

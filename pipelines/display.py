@@ -55,7 +55,7 @@ class RunDisplay:
         for state in events.steps.values():
             if state.status not in ("waiting", "running") and state.name not in self._printed:
                 self._printed.add(state.name)
-                self._console.print(self._line(state), highlight=False)
+                self._console.print(self._line(state), highlight=False, soft_wrap=True)
 
     def _table(self, states: list[StepState]) -> Table:
         table = Table.grid(padding=(0, 2))
