@@ -18,7 +18,7 @@ def main() -> None:
     """Run, measure, print."""
     output = Path(sys.argv[sys.argv.index("--output") + 1])
     started = time.perf_counter()
-    code = subprocess.run([sys.executable, "-m", "pipelines", "run", *sys.argv[1:]]).returncode
+    code = subprocess.run([Path(sys.executable).with_name("lesionflow"), "run", *sys.argv[1:]]).returncode
     wall = time.perf_counter() - started
     if code not in (0, 3):
         sys.exit(f"the run failed with code {code}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+COMMAND = str(Path(sys.executable).with_name("lesionflow"))
+
 RECIPE = {
     "name": "tiny-test",
     "backbone": "tiny",
@@ -25,7 +27,7 @@ RECIPE = {
 def lesionflow(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
     return subprocess.run(
-        [sys.executable, "-m", "pipelines", *map(str, arguments)],
+        [COMMAND, *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -52,7 +54,7 @@ class Site:
 
     def start(self, output: Path, *more: str | Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "pipelines", *map(str, self.arguments(output, *more))],
+            [COMMAND, *map(str, self.arguments(output, *more))],
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
             # A background job of a shell without job control ignores SIGINT; the run must not inherit that.
