@@ -65,7 +65,7 @@ class RunDisplay:
 
     def _line(self, state: StepState) -> str:
         elapsed = "" if state.status in ("waiting", "reused") else _clock(self._elapsed(state))
-        figure = state.figure if state.status != "failed" else ""
+        figure = "" if state.status == "failed" and state.kind != "refused" else state.figure
         if state.status == "running" and state.total:
             filled = round(_BAR * min(1, state.done / state.total))
             figure = f"[cyan]{'━' * filled}[/][dim]{'━' * (_BAR - filled)}[/] {figure}"
