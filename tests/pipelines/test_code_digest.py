@@ -74,4 +74,5 @@ def test_another_keras_backend_changes_only_the_rooms_that_use_keras(digests):
     changed = _changed(compute(KERAS_BACKEND="tensorflow"), compute(KERAS_BACKEND="jax"))
 
     assert {"finetune", "evaluate"} <= changed
-    assert not changed & {"fingerprint", "ingest", "split", "balance", "gate", "promote"}
+    # promote, which is never cached, imports the module that can load a model.
+    assert not changed & {"fingerprint", "ingest", "split", "balance", "gate"}
