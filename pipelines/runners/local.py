@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -207,7 +207,8 @@ def _outlive(events: RunEvents, kill: bool) -> None:
         while _alive(state.pid) and time.monotonic() < deadline:
             time.sleep(0.02)
         if kill and _alive(state.pid):
-            os.killpg(state.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it went in this instant
+                os.killpg(state.pid, signal.SIGKILL)
 
 
 def _alive(pid: int) -> bool:
