@@ -1,6 +1,10 @@
 """The `lesionflow` command. Each command imports what it needs when it is called."""
 
+import os
 import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -124,11 +128,13 @@ def predict(
 
     from pipelines.predict import predict as predict_images
 
-    predictions = predict_images(model, images, output)
+    with _quiet_libraries():
+        predictions = predict_images(model, images, output)
     console = Console()
-    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table = Table(box=None, padding=(0, 1), header_style="bold")
     for column in predictions.columns:
-        table.add_column(str(column), justify="left" if column in ("image_id", "predicted") else "right")
+        justify = "left" if column in ("image_id", "predicted") else "right"
+        table.add_column(str(column), justify=justify, no_wrap=True, min_width=len(str(column)))
     for row in predictions.head(20).itertuples(index=False):
         table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
     console.print(table)
@@ -168,6 +174,28 @@ def clean(
 def _console() -> Console:
     """A console that keeps writing to the terminal while sys.stdout is redirected to kfp's log."""
     return Console(file=sys.stdout)
+
+
+@contextmanager
+def _quiet_libraries() -> Generator[None]:
+    """Hide what native code writes to file descriptor 2, unless the block breaks.
+
+    TensorFlow 2.21 greets with several lines before any of its log-level variables takes effect.
+    """
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
+        except BaseException:
+            hidden.seek(0)
+            os.write(kept, hidden.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _absolute(path: str, words: tuple[str, ...] = ()) -> str:
