@@ -3,7 +3,7 @@
     python benchmarks/finetune_input.py [IMAGES [FOLDER]]
 
 Both sides train the `quick` recipe's partial step (EfficientNetV2B0 from random weights, augmentation
-on the device) on IMAGES images (default 2048), in turn, four epochs a side, the first dropped; printed
+on the device) on IMAGES images (default 2048), in turn, seven epochs a side, the first dropped; printed
 are the medians of wall and CPU time and their ratios. Ours: each epoch of the finetune step, images from
 Parquet shards, rows drawn by a `sqrt`-balanced table. Bound: `fit` on a random uint8 array of the same
 shape. FOLDER is the images artifact of a real run; without it, random JPEGs of 200x150 are written.
@@ -34,7 +34,7 @@ from components.common.recipe import QUICK
 from components.common.taxonomy import LABELS
 from components.finetune.sampling import Examples, epoch_rows
 
-EPOCHS = 4
+EPOCHS = 7
 
 
 def write_shards(folder: Path, images: int) -> None:
