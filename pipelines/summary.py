@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from components.common.files import write_json
+from components.common.metrics import format_figure
 from pipelines.runners.events import RunEvents
 
 VERSIONS_OF = ("lesionflow", "kfp", "keras", "tensorflow-cpu", "numpy", "scikit-learn")
+HEADLINE = ("macro_f1", "balanced_accuracy", "accuracy", "macro_auc")
 
 
 def write_summary(run: Path, events: RunEvents, status: str, error: str, seconds: float, seed: int) -> dict[str, Any]:
@@ -86,14 +88,15 @@ def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> No
         for heading in ("class", "precision", "recall", "F1", "test images"):
             table.add_column(heading, justify="left" if heading == "class" else "right")
         for label, row in metrics["per_class"].items():
-            figures = [_figure(row[key]) for key in ("precision", "recall", "f1")]
+            figures = [format_figure(row[key]) for key in ("precision", "recall", "f1")]
             table.add_row(label, *figures, str(row["support"]))
         console.print(table)
-        low, high = metrics["macro_f1_interval"]
+        low, high = map(format_figure, metrics["macro_f1_interval"])
+        headline = {name: format_figure(metrics[name]) for name in HEADLINE}
         console.print(
-            f"\nmacro-F1 {_figure(metrics['macro_f1'])} (95 % interval {_figure(low)} to {_figure(high)}), "
-            f"balanced accuracy {_figure(metrics['balanced_accuracy'])}, accuracy {_figure(metrics['accuracy'])}, "
-            f"macro AUC {_figure(metrics['macro_auc'])}; test lesions never seen in training, seed {summary['seed']}",
+            f"\nmacro-F1 {headline['macro_f1']} (95 % interval {low} to {high}), "
+            f"balanced accuracy {headline['balanced_accuracy']}, accuracy {headline['accuracy']}, "
+            f"macro AUC {headline['macro_auc']}; test lesions never seen in training, seed {summary['seed']}",
             highlight=False,
         )
     if gate and summary["status"] in ("passed", "refused"):
@@ -101,7 +104,7 @@ def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> No
         kind = " [yellow](synthetic data: says nothing about skin)[/]" if data and data["synthetic"] else ""
         console.print(
             f"[bold {'green' if passed else 'red'}]Verdict: {'passed' if passed else 'failed'}[/]{kind}  "
-            f"{gate['metric']} {_figure(gate['value'])}, threshold {gate['threshold']:g}",
+            f"{gate['metric']} {format_figure(gate['value'])}, threshold {gate['threshold']:g}",
             highlight=False,
         )
         for reason in gate["reasons"]:
@@ -113,7 +116,3 @@ def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> No
     ):
         if path and ("://" in str(path) or Path(path).exists()):
             console.print(f"{heading + ':':<9} {path}", highlight=False, soft_wrap=True)
-
-
-def _figure(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"

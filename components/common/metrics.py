@@ -177,3 +177,8 @@ def _weighted_auc(
     below = np.cumsum(negatives, axis=1) - negatives / 2
     with np.errstate(invalid="ignore"):
         return (positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
+
+
+def format_figure(value: float | None) -> str:
+    """A figure as people read it: three digits, or n/a."""
+    return "n/a" if value is None else f"{value:.3f}"

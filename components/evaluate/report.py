@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from components.common.metrics import AVERAGES
+from components.common.metrics import AVERAGES, format_figure
 from components.common.page import load_template, render_page
 from components.common.pictures import class_bars
 from components.common.taxonomy import DIAGNOSES, LABEL_INDEX, LABELS
@@ -74,11 +74,6 @@ def render_report(
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     title = f"lesionflow: {evaluation['verdict']}" + (" (synthetic data)" if synthetic else "")
     return render_page(title, template.render(context), style)
-
-
-def format_figure(value: float | None) -> str:
-    """A figure as the page writes it: three digits, or n/a."""
-    return "n/a" if value is None else f"{value:.3f}"
 
 
 def _number(value: float | None) -> float:

@@ -4,7 +4,6 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import partial
-from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from components.common.backbone import (
     set_trainable,
 )
 from components.common.errors import UserError
-from components.common.files import whole_folder, write_json
+from components.common.files import file_digest, whole_folder, write_json
 from components.common.keras_backend import make_deterministic, versions
 from components.common.model_folder import (
     HISTORY,
@@ -201,11 +200,11 @@ def _load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | 
     if weights == "imagenet":
         path = imagenet_weights(recipe.backbone)
         load_backbone_weights(core, path)
-        return _Start(weights, _sha256(path), pretrained=True, history=[])
+        return _Start(weights, file_digest(path), pretrained=True, history=[])
     with TemporaryDirectory(prefix="weights-") as folder:
         path = download(weights, folder)
         load_backbone_weights(core, path)
-        return _Start(weights, _sha256(path), pretrained=True, history=[])
+        return _Start(weights, file_digest(path), pretrained=True, history=[])
 
 
 def _train(
@@ -261,8 +260,3 @@ def _write_model(
         write_history(rows, temporary / HISTORY)
         write_json(temporary / TRAINING, training)
         write_events(rows, temporary / TENSORBOARD)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from components.common.errors import GateRefused, UserError
-from components.common.metrics import AVERAGES
+from components.common.metrics import AVERAGES, format_figure
 from components.common.progress import report
 from components.gate.policy import Verdict, judge
 
@@ -27,9 +27,9 @@ def gate(evaluation: str | Path) -> str:
     report("judged", evaluation=str(evaluation))
     name = AVERAGES[verdict.metric]
     if verdict.reasons:
-        report("figure", text=f"refused: {name} {_short(verdict.value)}, needs {verdict.threshold:g}")
+        report("figure", text=f"refused: {name} {format_figure(verdict.value)}, needs {verdict.threshold:g}")
         raise GateRefused(" ".join(verdict.reasons))
-    report("figure", text=f"passed: {name} {_short(verdict.value)}, needs {verdict.threshold:g}")
+    report("figure", text=f"passed: {name} {format_figure(verdict.value)}, needs {verdict.threshold:g}")
     return verdict.verdict
 
 
@@ -75,7 +75,3 @@ def read_evaluation(evaluation: str | Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UserError(f"{evaluation} is not an evaluation; expected a JSON object, received {document!r:.60}.")
     return document
-
-
-def _short(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"

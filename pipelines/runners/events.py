@@ -6,6 +6,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from components.common.metrics import format_figure
+
 Event = dict[str, Any]
 
 
@@ -84,8 +86,8 @@ def _advance(step: StepState, event: Event) -> None:
             step.done, step.total = event["done"], event["total"]
         case "epoch":
             step.figure = (
-                f"epoch {event['epoch']}/{event['epochs']}, loss {_number(event['loss'])}, "
-                f"validation macro-F1 {_number(event['val_macro_f1'])}"
+                f"epoch {event['epoch']}/{event['epochs']}, loss {format_figure(event['loss'])}, "
+                f"validation macro-F1 {format_figure(event['val_macro_f1'])}"
             )
         case "figure":
             step.figure = event["text"]
@@ -96,7 +98,3 @@ def _advance(step: StepState, event: Event) -> None:
             step.seconds = event["time"] - step.started
         case _:
             pass
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"

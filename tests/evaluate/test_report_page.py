@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 from judged import make_world, probabilities_for, strict_json
 
+from components.common.metrics import format_figure
 from components.common.taxonomy import LABELS
-from components.evaluate.report import format_figure
 
 TRUTH = [label for label in LABELS for _ in range(6)]
 PREDICTED = ["mel" if row % 9 == 0 else dx for row, dx in enumerate(TRUTH)]
