@@ -27,9 +27,9 @@ def predict(model_uri: str, images: Sequence[str], output: Path) -> pd.DataFrame
     """Classify images and write a CSV: image_id, one probability per class in alphabetical order, predicted.
 
     Args:
-        model_uri: a registry (its champion is used), a version in one, or a model folder; local or gs://.
-        images: files and folders (searched at any depth), local or gs://; an image's id is its file's
-            name without suffix.
+        model_uri: a registry (its champion is used), a version in one, or a model folder; local, gs:// or s3://.
+        images: files and folders (searched at any depth), local, gs:// or s3://; an image's id is its
+            file's name without suffix.
         output: the CSV.
 
     Returns:

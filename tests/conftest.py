@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from s3_server import S3Server
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,49 @@ def gcs(_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     _emulator.wipe()
     storage.Client(project="emulator", credentials=AnonymousCredentials()).create_bucket("bucket")
     return "bucket"
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Generator[S3Server]:
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_server(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """An S3 server with an empty bucket named `bucket`, behind s3:// for as long as the test runs."""
+    import boto3
+
+    _s3_server.wipe()
+    environment = {
+        "AWS_ENDPOINT_URL_S3": _s3_server.url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    boto3.Session().client("s3").create_bucket(Bucket="bucket")
+    return _s3_server
+
+
+@pytest.fixture(params=["gs", "s3"])
+def bucket(request: pytest.FixtureRequest) -> str:
+    """The address of an empty bucket, of each kind in turn."""
+    return _bucket(request)
+
+
+@pytest.fixture(params=["local", "gs", "s3"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty place, of each kind in turn."""
+    return str(tmp_path / "anywhere") if request.param == "local" else f"{_bucket(request)}/some/prefix"
+
+
+def _bucket(request: pytest.FixtureRequest) -> str:
+    request.getfixturevalue({"gs": "gcs", "s3": "s3_server"}[request.param])
+    return f"{request.param}://bucket"
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def imagenet_weights(backbone: BackboneName) -> Path:
             raise
         raise UserError(
             f"The ImageNet weights cannot be downloaded ({error}); pass --weights with a local .weights.h5 "
-            "file or gs:// address, or --weights none to train from scratch."
+            "file, gs:// or s3:// address, or --weights none to train from scratch."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""A source of images: a folder or gs:// prefix, loose files and zips in any nesting."""
+"""A source of images: a folder or bucket prefix, loose files and zips in any nesting."""
 
 import os
 import stat
@@ -74,7 +74,7 @@ def open_source(uri: str, root: str = "") -> Source:
     """List a source. Zips in a bucket are listed, but not opened.
 
     Args:
-        uri: folder or gs:// prefix.
+        uri: folder, or gs:// or s3:// prefix.
         root: a local copy of it, if there is one.
 
     Raises:
@@ -82,7 +82,7 @@ def open_source(uri: str, root: str = "") -> Source:
     """
     root = root or uri
     if not root:
-        raise UserError("The source is empty; expected a folder or gs:// prefix with images and metadata.")
+        raise UserError("The source is empty; expected a folder, or a gs:// or s3:// prefix, with images and metadata.")
     loose = [Entry(file.name, "", file.size, file.digest) for file in storage.list_files(root)]
     if not loose:
         raise UserError(f"The folder {uri} is empty; expected images (or zips of images) and a metadata table.")

@@ -1,5 +1,6 @@
 """Measure a model on the separate test set, judge it, and write down everything that led to the verdict."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,8 @@ def evaluate(
                 "source": card.get("source"),
                 "synthetic": bool(card.get("synthetic")),
                 "fingerprint": card.get("fingerprint"),
+                # Figures compare only on the same images, whatever split them off; promote looks at this.
+                "test_set": hashlib.sha256("\n".join(sorted(held_out["image_id"])).encode()).hexdigest(),
                 "counts": {name: _counts(table) for name, table in tables.items()},
                 "lesions": {name: int(table["lesion_id"].nunique()) for name, table in tables.items()},
             },

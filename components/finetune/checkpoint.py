@@ -1,10 +1,12 @@
 """Where a training stands after an epoch, in one file that is whole, damaged-and-noticed, or absent.
 
     <checkpoints>/<step>-<key>/state     SHA-256 of the rest, then a NumPy archive
-                               lock      held by the one process that trains here
+                               lock      on a local disk: held by the one process that trains here
 
 The key is a digest of everything that the training is a function of, so a checkpoint is never
-picked up by a training that would not have written it.
+picked up by a training that would not have written it. Each epoch's state replaces the last one's:
+a step leaves one file, which `lesionflow clean` removes locally and a lifecycle rule in a bucket. The
+step itself keeps it, for its pod may yet be evicted while the finished model is uploaded.
 """
 
 import fcntl
@@ -12,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +24,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.common import storage
 from components.common.errors import UserError
-from components.common.files import whole_file
 
 STATE = "state"
 LOCK = "lock"
+_DIGEST_SIZE = hashlib.sha256().digest_size
 
 Arrays = list[NDArray[Any]]
 
@@ -48,8 +52,16 @@ class Checkpoint:
     """One row for each finished epoch of this step."""
 
 
-def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint`, replacing the last one in an instant."""
+def save(place: str | Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint`, replacing the last one in an instant.
+
+    A store that fails for good costs a sentence in the log, not the training: the next epoch tries
+    again, and until then the last checkpoint that was saved counts.
+
+    Args:
+        place: folder or bucket prefix.
+        checkpoint: the state after the last of its epochs.
+    """
     arrays: dict[str, NDArray[Any]] = {
         f"{group}_{index:04d}": array
         for group in ("weights", "optimizer", "best")
@@ -58,26 +70,32 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     arrays["history"] = np.frombuffer(json.dumps(checkpoint.history).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    content = buffer.getbuffer()
-    with whole_file(folder / STATE) as temporary, temporary.open("wb") as file:
-        file.write(hashlib.sha256(content).digest())
-        file.write(content)
+    content = buffer.getvalue()
+    try:
+        storage.write_bytes(_state(place), hashlib.sha256(content).digest() + content)
+    except UserError as error:
+        print(
+            f"The checkpoint after epoch {len(checkpoint.history)} was not saved, training goes on: {error}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
-def load(folder: Path) -> Checkpoint | None:
-    """Read the checkpoint in `folder`; None if there is none.
+def load(place: str | Path) -> Checkpoint | None:
+    """Read the checkpoint in `place`; None if there is none.
 
     Raises:
         DamagedCheckpoint: the file was cut or changed after it was written.
+        UserError: the place cannot be read.
     """
-    try:
-        data = (folder / STATE).read_bytes()
-    except FileNotFoundError:
+    found = storage.read_versioned(_state(place))
+    if found is None:
         return None
-    size = hashlib.sha256().digest_size
-    if hashlib.sha256(memoryview(data)[size:]).digest() != data[:size]:
-        raise DamagedCheckpoint(f"{folder / STATE}: its SHA-256 does not match its content")
-    with np.load(io.BytesIO(memoryview(data)[size:]), allow_pickle=False) as archive:
+    data = found[0]
+    content = memoryview(data)[_DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != data[:_DIGEST_SIZE]:
+        raise DamagedCheckpoint(f"{_state(place)}: its SHA-256 does not match its content")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         groups: dict[str, Arrays] = {"weights": [], "optimizer": [], "best": []}
         for name in sorted(archive.files):
             group, _, _ = name.partition("_")
@@ -88,12 +106,19 @@ def load(folder: Path) -> Checkpoint | None:
 
 
 @contextmanager
-def locked(folder: Path) -> Generator[None]:
-    """Hold the checkpoint folder for this process; the lock goes with the process, however that ends.
+def locked(place: str | Path) -> Generator[None]:
+    """Hold a checkpoint folder for this process; the lock goes with the process, however that ends.
+
+    A bucket has no locks and needs none here: two pods with the same key train the same thing to the
+    same bits, so whoever writes last leaves a state that both could go on from.
 
     Raises:
         UserError: another process holds it.
     """
+    if storage.is_remote(str(place)):
+        yield
+        return
+    folder = storage.local_path(str(place))
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -106,6 +131,10 @@ def locked(folder: Path) -> Generator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _state(place: str | Path) -> str:
+    return storage.join(str(place), STATE)
 
 
 def key(inputs: Mapping[str, Any], *arrays: NDArray[Any]) -> str:

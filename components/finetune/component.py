@@ -31,10 +31,10 @@ def finetune(
         model: Model folder: model.keras, labels.json, history.csv, training.json, tensorboard/.
         phase: head, partial or full.
         recipe: Name of a preset, or a recipe as YAML or JSON.
-        weights: Where the head phase starts: imagenet, none, or a .weights.h5 path or gs:// address.
+        weights: Where the head phase starts: imagenet, none, or a .weights.h5 path, gs:// or s3:// address.
         fingerprint: Digest of all data from outside; makes KFP's cache right.
         seed: Of everything random.
-        checkpoints: Folder in which each epoch is saved and resumed from; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, in which each epoch is saved and resumed from; empty for none.
         start: Model of the phase before; for partial and full.
     """
     from components.common.files import finite

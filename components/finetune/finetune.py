@@ -33,7 +33,7 @@ from components.common.model_folder import (
 from components.common.pixels import load_pixels
 from components.common.progress import report
 from components.common.recipe import PhaseName, Recipe, load_recipe
-from components.common.storage import download
+from components.common.storage import download, join
 from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.finetune import checkpoint as checkpoints
@@ -78,11 +78,11 @@ def finetune(
         model: folder to write: `model.keras`, `labels.json`, `history.csv`, `training.json`, `tensorboard/`.
         phase: `head`, `partial` or `full`.
         recipe: what `load_recipe` understands.
-        weights: where the head step starts: `imagenet`, `none`, or the path or gs:// address of a
+        weights: where the head step starts: `imagenet`, `none`, or the path, gs:// or s3:// address of a
             `.weights.h5` file.
         fingerprint: of all data from outside; noted in `training.json`.
         seed: of everything random, >= 0.
-        checkpoint_folder: local folder to save each epoch in, and to go on from; empty for none.
+        checkpoint_folder: folder, or gs:// or s3:// prefix, to save each epoch in and to go on from; empty for none.
         start: model folder of the step before; needed by `partial` and `full`.
 
     Returns:
@@ -236,7 +236,7 @@ def _train(
         *(validation.pixels, validation.labels),
         *(weight.numpy() for weight in core.weights),
     )
-    place = Path(folder) / f"{phase}-{key}"
+    place = join(folder, f"{phase}-{key}")
     with checkpoints.locked(place):
         try:
             state = checkpoints.load(place)

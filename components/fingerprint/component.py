@@ -2,16 +2,16 @@
 
 from kfp import dsl
 
-from components.common.container_image import CPU_IMAGE
+from components.common.container_image import LEAN_IMAGE
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
 def fingerprint(source: str, weights: str = "imagenet", duplicate_pairs: str = "", fixed_test: str = "") -> str:
     """Digest everything that comes from outside, so that later steps are reused exactly when they may be.
 
     Args:
-        source: folder or gs:// prefix with images and metadata.
-        weights: imagenet, none, or the path or gs:// URI of a weights file.
+        source: folder, or gs:// or s3:// prefix, with images and metadata.
+        weights: imagenet, none, or the path, gs:// or s3:// URI of a weights file.
         duplicate_pairs: optional CSV of image pairs that must stay on one side.
         fixed_test: optional list of the test images.
 

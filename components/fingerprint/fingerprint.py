@@ -25,10 +25,10 @@ def fingerprint(source: str, weights: str = "imagenet", duplicate_pairs: str = "
     zip's directory or the object store where they have it), not times: a copy is the same data.
 
     Args:
-        source: folder or gs:// prefix with images and metadata.
-        weights: `imagenet`, `none`, or the path or gs:// URI of a weights file.
-        duplicate_pairs: optional CSV, path or gs:// URI.
-        fixed_test: optional CSV, path or gs:// URI.
+        source: folder, or gs:// or s3:// prefix, with images and metadata.
+        weights: `imagenet`, `none`, or the path, gs:// or s3:// URI of a weights file.
+        duplicate_pairs: optional CSV, path, gs:// or s3:// URI.
+        fixed_test: optional CSV, path, gs:// or s3:// URI.
 
     Returns:
         SHA-256, hexadecimal.

@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Output
 
-from components.common.container_image import CPU_IMAGE
+from components.common.container_image import LEAN_IMAGE
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
 def ingest(
     source: str,
     fingerprint: str,
@@ -19,7 +19,7 @@ def ingest(
     """Decode, check and downscale every image once, into Parquet shards.
 
     Args:
-        source: folder or gs:// prefix with images and metadata, in any layout in which HAM10000 is found.
+        source: folder, or gs:// or s3:// prefix, with images and metadata, in any layout in which HAM10000 is found.
         fingerprint: of the source, from the fingerprint step.
         images: Parquet shards, image bytes beside metadata, and data_card.json.
         quarantine: table of what was left out, with the reason.

@@ -36,7 +36,7 @@ def ingest(
     The same input gives the same bytes, on however many cores.
 
     Args:
-        source: folder or gs:// prefix.
+        source: folder, or gs:// or s3:// prefix.
         fingerprint: of the source; goes into the data card.
         images: folder to write: Parquet shards (see `common.image_table`) and data_card.json.
         quarantine: Parquet file to write: item, file and reason of everything left out.

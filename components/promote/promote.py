@@ -1,5 +1,6 @@
 """Publish a model that passed the gate."""
 
+import json
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -8,34 +9,46 @@ from typing import Any
 
 from components.common import storage
 from components.common.errors import UserError
-from components.common.files import file_digest, whole_folder, write_json
+from components.common.files import file_digest, finite, whole_folder, write_json
+from components.common.metrics import format_figure
 from components.common.model_folder import model_file
 from components.common.progress import report as tell
 from components.gate.gate import read_evaluation, read_verdict
-from components.promote.registry import CARD, CHAMPION, REPORT, champion_uri, list_contents, move_champion, version_uri
+from components.gate.policy import Verdict
+from components.promote.champion import Standing, check_replace, move_champion
+from components.promote.registry import CARD, REPORT, list_contents, published_card, version_uri
 
 
 def promote(
-    model: str | Path, evaluation: str | Path, report: str | Path, registry: str, gate_verdict: str = ""
+    model: str | Path,
+    evaluation: str | Path,
+    report: str | Path,
+    registry: str,
+    gate_verdict: str = "",
+    replace_champion: str = "better",
 ) -> str:
-    """Copy a model and its card to a registry as a new version, then make that version the champion.
+    """Copy a model and its card to a registry as a new version, and make that the champion if it is better.
 
     A crash at any moment leaves the old champion in use and no version that counts but is not whole.
+    An evaluation that was promoted before gets no second version.
 
     Args:
         model: the model folder.
         evaluation: the file that evaluate wrote.
         report: the page that evaluate wrote.
-        registry: folder or gs:// prefix; a folder is created if it does not exist.
+        registry: folder, or gs:// or s3:// prefix; a folder is created if it does not exist.
         gate_verdict: what the gate answered; empty if it was not asked.
+        replace_champion: `better` leaves the champion in use unless this model's value of the gate's
+            metric is higher; `always` puts this model in use, as after a change of the data.
 
     Returns:
-        URI of the version; of the present champion, if this very evaluation promoted it.
+        URI of the version, champion or not.
 
     Raises:
         UserError: the verdict is not "passed", the evaluation is of another model, or the registry
             cannot be written.
     """
+    when = check_replace(replace_champion)
     verdict = read_verdict(evaluation)
     if verdict.reasons or gate_verdict not in ("", "passed"):
         raise UserError(
@@ -46,41 +59,49 @@ def promote(
     if file_digest(model_file(model)) != document.get("model_sha256"):
         raise UserError(f"{evaluation} judges another model than the one in {model}; pass the two of one run.")
 
-    created = datetime.now(UTC)
     digest = file_digest(evaluation)[:8]
-    if standing := _standing_champion(registry, digest):
-        # A retrain on unchanged data ends here with the same evaluation, over and over.
-        tell("promoted", version=standing)
-        tell("figure", text=f"version {standing.rsplit('/', 1)[-1]} is the champion already")
-        return standing
-    version = f"{created:%Y%m%dT%H%M%SZ}-{digest}"
-    uri = version_uri(registry, version)
-    facts = {"version": version, "created": created.isoformat(timespec="seconds"), **document}
-    if storage.is_remote(uri):
-        with tempfile.TemporaryDirectory() as temporary:
-            card = {**facts, "files": _copy(model, report, Path(temporary))}
-            storage.upload_folder(temporary, uri)
-            write_json(Path(temporary, CARD), card)
-            storage.write_bytes(storage.join(uri, CARD), Path(temporary, CARD).read_bytes())
-    else:
-        with whole_folder(storage.local_path(uri)) as folder:
-            write_json(folder / CARD, {**facts, "files": _copy(model, report, folder)})
-    champion = {"version": version, "promoted_at": facts["created"], "macro_f1": document["metrics"]["macro_f1"]}
-    move_champion(registry, champion)
-    tell("promoted", version=uri)
-    tell("figure", text=f"version {version}")
+    # A retrain on unchanged data ends with the same evaluation, over and over.
+    card = published_card(registry, digest) or _publish(model, report, registry, document, digest)
+    uri = version_uri(registry, card["version"])
+    standing = move_champion(registry, card, when)
+    if standing.outcome != "stands":
+        card["promotion"] = {"outcome": standing.outcome, "reason": standing.reason, "replace_champion": when}
+        storage.write_bytes(storage.join(uri, CARD), _text(card))
+    _tell(uri, standing, verdict)
     return uri
 
 
-def _standing_champion(registry: str, digest: str) -> str | None:
-    """URI of the version in use if it was promoted by the evaluation with this digest and is complete."""
-    if not storage.exists(storage.join(registry, CHAMPION)):
-        return None
-    try:
-        uri = champion_uri(registry)
-    except UserError:  # a damaged pointer, which is about to be replaced
-        return None
-    return uri if uri.endswith(f"-{digest}") and storage.exists(storage.join(uri, CARD)) else None
+def _publish(
+    model: str | Path, report: str | Path, registry: str, document: dict[str, Any], evaluation_digest: str
+) -> dict[str, Any]:
+    """Make a version and return its card, which is the last file to appear."""
+    created = datetime.now(UTC)
+    version = f"{created:%Y%m%dT%H%M%SZ}-{evaluation_digest}"
+    uri = version_uri(registry, version)
+    card = {"version": version, "created": created.isoformat(timespec="seconds"), **document}
+    if storage.is_remote(uri):
+        with tempfile.TemporaryDirectory() as temporary:
+            card["files"] = _copy(model, report, Path(temporary))
+            storage.upload_folder(temporary, uri)
+            storage.write_bytes(storage.join(uri, CARD), _text(card))
+    else:
+        with whole_folder(storage.local_path(uri)) as folder:
+            card["files"] = _copy(model, report, folder)
+            write_json(folder / CARD, card)
+    return card
+
+
+def _tell(uri: str, standing: Standing, verdict: Verdict) -> None:
+    """Say what became of the version: in the log, to who watches, and in the figure of the step."""
+    print(f"Version {uri}: {standing.reason}", flush=True)
+    version = uri.rsplit("/", 1)[-1]
+    if standing.outcome == "published":
+        tell("published", version=uri, champion=standing.rival, reason=standing.reason)
+        theirs, ours = format_figure(standing.rival_value), format_figure(verdict.value)
+        tell("figure", text=f"published; the champion stays, {theirs} against {ours}")
+    else:
+        tell("promoted", version=uri, reason=standing.reason)
+        tell("figure", text=f"version {version}" + (" is the champion already" if standing.outcome == "stands" else ""))
 
 
 def _copy(model: str | Path, report: str | Path, folder: Path) -> list[dict[str, Any]]:
@@ -89,3 +110,7 @@ def _copy(model: str | Path, report: str | Path, folder: Path) -> list[dict[str,
     shutil.copytree(model, folder, ignore=shutil.ignore_patterns(CARD), dirs_exist_ok=True)
     shutil.copyfile(report, folder / REPORT)
     return list_contents(folder)
+
+
+def _text(card: dict[str, Any]) -> bytes:
+    return (json.dumps(finite(card), indent=2, allow_nan=False) + "\n").encode()

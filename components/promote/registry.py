@@ -1,6 +1,6 @@
-"""The registry of published models: a folder or a gs:// prefix.
+"""The registry of published models: a folder, or a gs:// or s3:// prefix.
 
-    champion.json                      which version is in use
+    champion.json                      which version is in use; `champion.py` moves it
     versions/20250131T120102Z-1a2b3c4d/
         model.keras, labels.json, ...  the model folder, so that the version can be loaded as it is
         report.html                    how it was judged
@@ -40,27 +40,6 @@ def list_contents(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def move_champion(registry: str, champion: dict[str, Any]) -> None:
-    """Point the registry at another version. Readers see the old pointer or the new one, never half of it.
-
-    Args:
-        registry: folder or gs:// prefix.
-        champion: version, and what one wants to know of it at a glance.
-
-    Raises:
-        UserError: the registry cannot be written.
-    """
-    uri = storage.join(registry, CHAMPION)
-    content = (json.dumps(champion, indent=2, allow_nan=False) + "\n").encode()
-    for _ in range(5):
-        try:
-            storage.write_bytes(uri, content, if_generation=storage.generation(uri))
-            return
-        except storage.Conflict:  # another run was faster; the later one wins
-            continue
-    raise UserError(f"Other runs keep changing {uri}; promote again when they are done.")
-
-
 def champion_uri(registry: str) -> str:
     """Where the version in use lies.
 
@@ -68,20 +47,54 @@ def champion_uri(registry: str) -> str:
         UserError: the pointer cannot be read or names no version.
     """
     uri = storage.join(registry, CHAMPION)
-    try:
-        version = json.loads(storage.read_bytes(uri))["version"]
-    except (ValueError, KeyError, TypeError):
-        version = None
-    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+    version = named_version(storage.read_bytes(uri))
+    if version is None:
         raise UserError(f"{uri} names no version; expected a champion pointer that lesionflow wrote; promote again.")
     return version_uri(registry, version)
+
+
+def named_version(pointer: bytes) -> str | None:
+    """The version that the content of a champion pointer names; None if it names none."""
+    try:
+        version = json.loads(pointer)["version"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return version if isinstance(version, str) and _VERSION.fullmatch(version) else None
+
+
+def read_card(registry: str, version: str) -> dict[str, Any] | None:
+    """The card of a version; None if it has none that can be read, so that nobody can use the version either.
+
+    Raises:
+        UserError: the registry cannot be read.
+    """
+    found = storage.read_versioned(storage.join(version_uri(registry, version), CARD))
+    try:
+        card = json.loads(found[0]) if found else None
+    except ValueError:
+        return None
+    return card if isinstance(card, dict) else None
+
+
+def published_card(registry: str, evaluation_digest: str) -> dict[str, Any] | None:
+    """The card of the complete version that a promotion of this very evaluation left; None if there is none.
+
+    Raises:
+        UserError: the registry cannot be read.
+    """
+    versions = storage.join(registry, VERSIONS)
+    if not storage.exists(versions):
+        return None
+    suffix = f"-{evaluation_digest}/{CARD}"
+    names = [file.name for file in storage.list_files(versions) if file.name.endswith(suffix)]
+    return read_card(registry, max(names).removesuffix(f"/{CARD}")) if names else None
 
 
 def fetch_model(uri: str, folder: str | Path) -> Path:
     """Bring a model here, if it is not, and check that it is whole.
 
     Args:
-        uri: a registry (its champion is taken), a version in one, or a model folder; local or gs://.
+        uri: a registry (its champion is taken), a version in one, or a model folder; local or in a bucket.
         folder: receives what is downloaded.
 
     Returns:

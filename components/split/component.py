@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
 
-from components.common.container_image import CPU_IMAGE
+from components.common.container_image import LEAN_IMAGE
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
 def split(
     images: Input[Dataset],
     train: Output[Dataset],
@@ -31,8 +31,8 @@ def split(
         seed: another seed gives another split.
         validation_share: share of each class's images for validation.
         test_share: share of each class's images for the test set.
-        duplicate_pairs: optional CSV (local or gs://) of two image ids a line that show the same thing.
-        fixed_test: optional list (local or gs://) of the test images; other images of their lesions are left out.
+        duplicate_pairs: optional CSV (local, gs:// or s3://) of two image ids a line that show the same thing.
+        fixed_test: optional list (local, gs:// or s3://) of the test images; their lesions' other images are left out.
     """
     from components.common.files import finite
     from components.common.step import run_step

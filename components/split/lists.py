@@ -14,7 +14,7 @@ def read_pairs(uri: str, known: Set[str]) -> list[tuple[str, str]]:
     """Read pairs of images that show the same thing.
 
     Args:
-        uri: a CSV, local or gs://, with columns image_id_1 and image_id_2, or with the ids in its
+        uri: a CSV, local, gs:// or s3://, with columns image_id_1 and image_id_2, or with the ids in its
             first two columns, with or without a header.
         known: ids of all images.
 
@@ -43,7 +43,7 @@ def read_ids(uri: str, known: Set[str]) -> set[str]:
     """Read a list of images.
 
     Args:
-        uri: a local or gs:// file: a CSV with a column image_id, or one id a line.
+        uri: a local, gs:// or s3:// file: a CSV with a column image_id, or one id a line.
         known: ids of all images.
 
     Raises:

@@ -37,8 +37,8 @@ def split_images(
         validation_share: share of each class's images for validation, 0 to 1.
         test_share: the same for the test set. With a `fixed_test` only the proportion of training
             to validation counts.
-        duplicate_pairs: CSV (local or gs://) of image pairs that show the same thing, see `read_pairs`.
-        fixed_test: list (local or gs://) of the test images, see `read_ids`. Other images of their
+        duplicate_pairs: CSV (local, gs:// or s3://) of image pairs that show the same thing, see `read_pairs`.
+        fixed_test: list (local, gs:// or s3://) of the test images, see `read_ids`. Other images of their
             lesions, and of lesions joined to these, are left out of all three tables: in training
             they would leak, in the test set they were not asked for.
 

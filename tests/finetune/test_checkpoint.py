@@ -1,12 +1,18 @@
-"""Checkpoints on disk."""
+"""Checkpoints on disk and in buckets."""
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pandas import read_csv
+from s3_server import S3Server
+from small_data import Data
 
+from components.common import storage
 from components.common.errors import UserError
 from components.finetune.checkpoint import Checkpoint, DamagedCheckpoint, key, load, locked, save
 
@@ -18,9 +24,9 @@ def checkpoint() -> Checkpoint:
     return Checkpoint(arrays, [np.int64(5) * np.ones((), np.int64), *arrays], arrays[:3], [{"epoch": 1, "loss": 0.25}])
 
 
-def test_a_checkpoint_reads_back_as_it_was_written(tmp_path: Path):
-    save(tmp_path, checkpoint())
-    back = load(tmp_path)
+def test_a_checkpoint_reads_back_as_it_was_written(anywhere: str):
+    save(anywhere, checkpoint())
+    back = load(anywhere)
     assert back is not None
     for group in ("weights", "optimizer", "best"):
         for expected, found in zip(getattr(checkpoint(), group), getattr(back, group), strict=True):
@@ -29,19 +35,78 @@ def test_a_checkpoint_reads_back_as_it_was_written(tmp_path: Path):
     assert back.history == checkpoint().history
 
 
-def test_no_checkpoint_is_not_an_error(tmp_path: Path):
-    assert load(tmp_path) is None
+def test_no_checkpoint_is_not_an_error(anywhere: str):
+    assert load(anywhere) is None
+
+
+def test_the_newest_checkpoint_is_the_only_one(anywhere: str):
+    for epochs in (1, 2):
+        save(anywhere, replace(checkpoint(), history=[{"epoch": epoch} for epoch in range(epochs)]))
+    back = load(anywhere)
+    assert back is not None
+    assert len(back.history) == 2
+    assert [file.name for file in storage.list_files(anywhere)] == ["state"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty"])
-def test_a_damaged_checkpoint_is_noticed(tmp_path: Path, damage: str):
-    save(tmp_path, checkpoint())
-    state = tmp_path / "state"
-    data = bytearray(state.read_bytes())
+def test_a_damaged_checkpoint_is_noticed(anywhere: str, damage: str):
+    save(anywhere, checkpoint())
+    data = bytearray(storage.read_bytes(storage.join(anywhere, "state")))
     data[len(data) // 2] ^= 1
-    state.write_bytes({"cut": data[: len(data) // 2], "bit": data, "empty": b""}[damage])
+    broken = {"cut": data[: len(data) // 2], "bit": data, "empty": b""}[damage]
+    storage.write_bytes(storage.join(anywhere, "state"), bytes(broken))
     with pytest.raises(DamagedCheckpoint, match="SHA-256"):
-        load(tmp_path)
+        load(anywhere)
+
+
+def test_a_store_that_fails_costs_a_sentence_and_not_the_training(
+    s3_server: S3Server, capfd: pytest.CaptureFixture[str]
+):
+    save("s3://bucket/c", checkpoint())
+    s3_server.refuses_with = "403 Forbidden", "AccessDenied"
+    later = replace(checkpoint(), history=[{"epoch": 1}, {"epoch": 2}])
+    save("s3://bucket/c", later)
+    said = capfd.readouterr().err
+    assert "The checkpoint after epoch 2 was not saved, training goes on: Access to s3://bucket/c/state" in said
+    assert said.count("\n") == 1
+    s3_server.refuses_with = None
+    back = load("s3://bucket/c")
+    assert back is not None
+    assert len(back.history) == 1
+    save("s3://bucket/c", later)
+    back = load("s3://bucket/c")
+    assert back is not None
+    assert len(back.history) == 2
+
+
+def test_a_store_that_cannot_be_read_ends_the_step_before_it_trains(s3_server: S3Server):
+    s3_server.refuses_with = "403 Forbidden", "AccessDenied"
+    with pytest.raises(UserError, match="was denied"):
+        load("s3://bucket/c")
+
+
+def test_a_training_goes_on_in_another_pod_from_a_bucket(
+    data: Data, head: Path, partial: Path, tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+):
+    def train() -> dict[str, Any]:
+        return data.finetune(
+            tmp_path / "model", "partial", start=str(head), checkpoint_folder="s3://bucket/team/checkpoints"
+        )
+
+    def evict(place: str, state: Checkpoint) -> None:
+        save(place, state)
+        if len(state.history) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("components.finetune.checkpoint.save", evict)
+        with pytest.raises(KeyboardInterrupt):
+            train()
+    assert train()["resumed_at_epoch"] == 2
+    for column in ("loss", "val_loss", "val_macro_f1"):
+        assert read_csv(tmp_path / "model" / "history.csv")[column].tolist() == (
+            read_csv(partial / "history.csv")[column].tolist()
+        )
 
 
 def test_a_second_process_is_refused_while_the_first_trains(tmp_path: Path):

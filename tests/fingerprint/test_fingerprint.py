@@ -63,34 +63,36 @@ def test_any_change_of_loose_files_changes_the_digest(small_source: Path, change
     assert fingerprint(str(small_source)) != before
 
 
-def test_an_image_replaced_in_a_zip_or_bucket_changes_the_digest(small_source: Path, gcs: str, tmp_path: Path) -> None:
-    storage.upload_folder(small_source, f"gs://{gcs}/ham")
-    before = fingerprint(str(zipped(small_source, tmp_path / "a"))), fingerprint(f"gs://{gcs}/ham")
+def test_an_image_replaced_in_a_zip_or_bucket_changes_the_digest(
+    small_source: Path, bucket: str, tmp_path: Path
+) -> None:
+    storage.upload_folder(small_source, f"{bucket}/ham")
+    before = fingerprint(str(zipped(small_source, tmp_path / "a"))), fingerprint(f"{bucket}/ham")
     image = small_source / "ISIC_0000003.jpg"
     data = bytearray(image.read_bytes())
     data[-20] ^= 1
     image.write_bytes(data)
-    storage.write_bytes(f"gs://{gcs}/ham/{image.name}", bytes(data))
-    after = fingerprint(str(zipped(small_source, tmp_path / "b"))), fingerprint(f"gs://{gcs}/ham")
+    storage.write_bytes(f"{bucket}/ham/{image.name}", bytes(data))
+    after = fingerprint(str(zipped(small_source, tmp_path / "b"))), fingerprint(f"{bucket}/ham")
     assert before[0] != after[0]
     assert before[1] != after[1]
 
 
-def test_a_zip_in_a_bucket_counts_as_a_whole(small_source: Path, gcs: str, tmp_path: Path) -> None:
+def test_a_zip_in_a_bucket_counts_as_a_whole(small_source: Path, bucket: str, tmp_path: Path) -> None:
     folder = zipped(small_source, tmp_path / "zipped")
-    storage.upload_folder(folder, f"gs://{gcs}/ham")
-    before = fingerprint(f"gs://{gcs}/ham")
+    storage.upload_folder(folder, f"{bucket}/ham")
+    before = fingerprint(f"{bucket}/ham")
     with zipfile.ZipFile(folder / "images.zip", "a") as archive:
         archive.writestr("ISIC_9999999.jpg", b"one more")
-    storage.upload_folder(folder, f"gs://{gcs}/ham")
-    assert fingerprint(f"gs://{gcs}/ham") != before
+    storage.upload_folder(folder, f"{bucket}/ham")
+    assert fingerprint(f"{bucket}/ham") != before
 
 
-def test_metadata_may_lie_in_a_zip(small_source: Path, gcs: str, tmp_path: Path) -> None:
+def test_metadata_may_lie_in_a_zip(small_source: Path, bucket: str, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     shutil.make_archive(str(tmp_path / "one" / "archive"), "zip", small_source)
-    storage.upload_folder(tmp_path / "one", f"gs://{gcs}/one")
-    assert len(fingerprint(str(tmp_path / "one"))) == len(fingerprint(f"gs://{gcs}/one")) == 64
+    storage.upload_folder(tmp_path / "one", f"{bucket}/one")
+    assert len(fingerprint(str(tmp_path / "one"))) == len(fingerprint(f"{bucket}/one")) == 64
 
 
 def test_files_that_are_no_data_do_not_matter(small_source: Path) -> None:

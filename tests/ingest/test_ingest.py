@@ -100,15 +100,15 @@ def test_every_layout_gives_the_same_images_rows_and_lesions(
 
 
 def test_a_bucket_gives_the_same_bytes_as_the_folder(
-    small_source: Path, gcs: str, tmp_path: Path, run_ingest: Callable[..., Any]
+    small_source: Path, bucket: str, tmp_path: Path, run_ingest: Callable[..., Any]
 ) -> None:
     layout = tmp_path / "layout"
     layout.mkdir()
     dataverse(small_source, layout)
-    storage.upload_folder(layout, f"gs://{gcs}/ham")
-    storage.write_bytes(f"gs://{gcs}/ham/huge-checkpoint.bin", b"not fetched")
-    local, remote = run_ingest(layout), run_ingest(f"gs://{gcs}/ham")
-    assert remote.card == {**local.card, "source": f"gs://{gcs}/ham"}
+    storage.upload_folder(layout, f"{bucket}/ham")
+    storage.write_bytes(f"{bucket}/ham/huge-checkpoint.bin", b"not fetched")
+    local, remote = run_ingest(layout), run_ingest(f"{bucket}/ham")
+    assert remote.card == {**local.card, "source": f"{bucket}/ham"}
     for shard in local.folder.glob("*.parquet"):
         assert (remote.folder / shard.name).read_bytes() == shard.read_bytes()
 

@@ -67,18 +67,18 @@ def test_the_table_has_an_id_a_probability_per_class_and_the_prediction(model, p
 
 
 def test_registry_version_and_model_folder_give_the_same_answers_locally_and_from_a_bucket(
-    model, photos, tmp_path, gcs
+    model, photos, tmp_path, bucket
 ):
     expected = predict(str(model), [str(photos)], tmp_path / "expected.csv")
     addresses = []
-    for registry in (str(tmp_path / "registry"), f"gs://{gcs}/registry"):
+    for registry in (str(tmp_path / "registry"), f"{bucket}/registry"):
         addresses += [registry, _publish(model, registry)]
-    storage.upload_folder(model, f"gs://{gcs}/runs/7/model")
-    storage.upload_folder(photos, f"gs://{gcs}/photos")
+    storage.upload_folder(model, f"{bucket}/runs/7/model")
+    storage.upload_folder(photos, f"{bucket}/photos")
 
-    for address in (*addresses, f"gs://{gcs}/runs/7/model"):
+    for address in (*addresses, f"{bucket}/runs/7/model"):
         pd.testing.assert_frame_equal(predict(address, [str(photos)], tmp_path / "out.csv"), expected)
-    pd.testing.assert_frame_equal(predict(str(model), [f"gs://{gcs}/photos"], tmp_path / "out.csv"), expected)
+    pd.testing.assert_frame_equal(predict(str(model), [f"{bucket}/photos"], tmp_path / "out.csv"), expected)
 
 
 def test_the_answers_do_not_depend_on_how_images_are_batched(model, photos, tmp_path, monkeypatch):
@@ -133,13 +133,13 @@ def test_what_is_not_our_model_is_refused(photos, tmp_path, address):
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_what_is_not_our_model_in_a_bucket_is_refused(photos, tmp_path, gcs):
-    storage.write_bytes(f"gs://{gcs}/things/readme.txt", b"hello")
+def test_what_is_not_our_model_in_a_bucket_is_refused(photos, tmp_path, bucket):
+    storage.write_bytes(f"{bucket}/things/readme.txt", b"hello")
 
-    with pytest.raises(UserError, match=r"There is no model at gs://"):
-        predict(f"gs://{gcs}/things", [str(photos)], tmp_path / "out.csv")
-    with pytest.raises(UserError):
-        predict("gs://no-such-bucket/model", [str(photos)], tmp_path / "out.csv")
+    with pytest.raises(UserError, match=f"There is no model at {bucket}/things"):
+        predict(f"{bucket}/things", [str(photos)], tmp_path / "out.csv")
+    with pytest.raises(UserError, match="no-such-bucket"):
+        predict(f"{bucket.replace('bucket', 'no-such-bucket')}/model", [str(photos)], tmp_path / "out.csv")
 
 
 def test_a_model_that_answers_nan_is_refused(model, photos, tmp_path, monkeypatch):

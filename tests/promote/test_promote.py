@@ -13,12 +13,10 @@ from components.promote.promote import promote
 from components.promote.registry import champion_uri, fetch_model
 
 
-@pytest.fixture(params=["local", "gs"])
-def registry(request, tmp_path):
-    """An empty registry in a folder, and one in a bucket."""
-    if request.param == "local":
-        return str(tmp_path / "registry")
-    return f"gs://{request.getfixturevalue('gcs')}/team/registry"
+@pytest.fixture
+def registry(anywhere):
+    """An empty registry in a folder, and one in each kind of bucket."""
+    return storage.join(anywhere, "registry")
 
 
 @pytest.fixture
@@ -52,8 +50,14 @@ def test_a_promoted_model_is_the_champion_and_comes_back_whole(registry, candida
     assert card["training"] == {"seed": 3}
     pointer = json.loads(storage.read_bytes(storage.join(registry, "champion.json")))
     assert pointer == {
-        "version": uri.rsplit("/", 1)[1], "promoted_at": card["created"], "macro_f1": card["metrics"]["macro_f1"]
-    }  # fmt: skip
+        "version": uri.rsplit("/", 1)[1],
+        "promoted_at": card["created"],
+        "metric": "macro_f1",
+        "value": card["metrics"]["macro_f1"],
+        "fingerprint": "f1n9e2",
+        "test_set": None,
+    }
+    assert card["promotion"]["outcome"] == "promoted"
 
 
 def test_promoting_the_champion_again_makes_no_second_version(registry, candidate):
@@ -74,9 +78,9 @@ def test_a_damaged_champion_pointer_is_replaced(registry, candidate):
     assert champion_uri(registry) == uri
 
 
-def test_each_promotion_is_a_version_of_its_own_and_the_last_one_is_the_champion(registry, candidate, tmp_path):
-    first = promote(**candidate("first"), registry=registry)
-    second = promote(**candidate("second"), registry=registry)
+def test_each_promotion_is_a_version_of_its_own_and_the_best_one_is_the_champion(registry, candidate, tmp_path):
+    first = promote(**candidate("first", hits=8), registry=registry)
+    second = promote(**candidate("second", hits=9), registry=registry)
 
     assert first != second
     assert champion_uri(registry) == second
@@ -92,16 +96,25 @@ def test_a_version_can_be_promoted_to_another_registry(registry, candidate, tmp_
     fetch_model(registry, tmp_path / "fetched")
 
 
+@pytest.fixture
+def events(tmp_path, monkeypatch):
+    """What the step told its watcher so far."""
+    folder = tmp_path / "progress"
+    folder.mkdir()
+    monkeypatch.setenv("LESIONFLOW_PROGRESS", str(folder))
+    return lambda: [json.loads(line) for file in folder.iterdir() for line in file.read_text().splitlines()]
+
+
 class _Crash(BaseException):
     """Ends the process, so to speak."""
 
 
-@pytest.mark.parametrize("moment", ["copytree", "upload_folder", "write_json", "write_bytes", "move_champion"])
+@pytest.mark.parametrize("moment", ["copytree", "upload_folder", "write_json", "move_champion", "replace"])
 def test_a_crash_leaves_the_old_champion_in_use_and_a_second_try_works(
     registry, candidate, tmp_path, monkeypatch, moment
 ):
-    promote(**candidate("old"), registry=registry)
-    new = candidate("new")
+    promote(**candidate("old", hits=8), registry=registry)
+    new = candidate("new", hits=9)
 
     def crash(*arguments, **options):
         raise _Crash
@@ -113,8 +126,8 @@ def test_a_crash_leaves_the_old_champion_in_use_and_a_second_try_works(
             "move_champion": "components.promote.promote.move_champion",
         }
         patch.setattr(targets.get(moment, f"components.common.storage.{moment}"), crash)
-        # A local registry is written without an upload.
-        if moment != "upload_folder" or storage.is_remote(registry):
+        # A local registry is written without an upload, and the card of a version in a bucket by `write_bytes`.
+        if {"upload_folder": True, "write_json": False}.get(moment) in (None, storage.is_remote(registry)):
             with pytest.raises(_Crash):
                 promote(**new, registry=registry)
 
@@ -131,42 +144,70 @@ def _versions(registry: str) -> set[str]:
     return {name.split("/")[1] for name in names if name.endswith("/card.json")}
 
 
-def test_an_upload_cut_off_half_way_does_not_count_as_a_version(gcs, candidate, tmp_path, monkeypatch):
-    registry = f"gs://{gcs}/registry"
+def test_an_upload_cut_off_half_way_does_not_count_as_a_version(bucket, candidate, tmp_path, monkeypatch):
+    registry = f"{bucket}/registry"
     given = candidate("first")
 
     def cut_off(folder, uri):
         storage.write_bytes(storage.join(uri, "model.keras"), Path(folder, "model.keras").read_bytes())
         raise _Crash
 
-    monkeypatch.setattr(storage, "upload_folder", cut_off)
-    with pytest.raises(_Crash):
-        promote(**given, registry=registry)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "upload_folder", cut_off)
+        with pytest.raises(_Crash):
+            promote(**given, registry=registry)
 
     half = storage.list_files(registry)[0].name.split("/")[1]
     with pytest.raises(UserError, match="never completed"):
         fetch_model(f"{registry}/versions/{half}", tmp_path / "fetched")
     with pytest.raises(UserError, match="no champion"):
         fetch_model(registry, tmp_path / "fetched")
+    uri = promote(**given, registry=registry)  # the same evaluation, but no version of it counts yet
+    assert champion_uri(registry) == uri
 
 
-def test_the_pointer_is_written_only_over_the_one_that_was_read(gcs, candidate, monkeypatch):
-    registry, seen = f"gs://{gcs}/registry", []
-    write = storage.write_bytes
+def test_a_worse_model_is_published_and_says_why_the_champion_stayed(registry, candidate, tmp_path, events, capsys):
+    best = promote(**candidate("best", hits=10), registry=registry)
+    worse = promote(**candidate("worse", hits=8), registry=registry)
 
-    def watch(uri, data, if_generation=None):
-        if uri.endswith("champion.json"):
-            seen.append(if_generation)
-            if len(seen) == 1:  # the emulator does not enforce it
-                raise storage.Conflict
-        write(uri, data, if_generation)
+    assert champion_uri(registry) == best
+    folder = fetch_model(worse, tmp_path / "fetched")
+    assert (folder / "report.html").read_text() == "<p>worse</p>"
+    name = best.rsplit("/", 1)[1]
+    why = f"{name} stays the champion: the new one is worse (macro-F1 0.8000 against 1.0000)."
+    assert why in strict_json(folder / "card.json")["promotion"]["reason"]
+    published, figure = events()[-2:]
+    assert (published["event"], published["version"], published["champion"]) == ("published", worse, name)
+    assert why in published["reason"]
+    assert figure["text"] == "published; the champion stays, 1.000 against 0.800"
+    assert why in capsys.readouterr().out
 
-    monkeypatch.setattr(storage, "write_bytes", watch)
-    promote(**candidate("first"), registry=registry)
-    promote(**candidate("second"), registry=registry)
 
-    assert seen[:2] == [0, 0]
-    assert seen[2] > 0
+def test_promoting_a_worse_model_again_makes_no_second_version(registry, candidate):
+    promote(**candidate("best", hits=10), registry=registry)
+    given = candidate("worse", hits=8)
+    worse = promote(**given, registry=registry)
+
+    assert promote(**given, registry=registry) == worse
+    assert len(_versions(registry)) == 2
+
+
+def test_a_person_may_put_a_worse_model_in_use(registry, candidate, tmp_path, events):
+    promote(**candidate("best", hits=10), registry=registry)
+    given = candidate("worse", hits=8)
+    worse = promote(**given, registry=registry)
+
+    assert promote(**given, registry=registry, replace_champion="always") == worse
+    assert champion_uri(registry) == worse
+    assert events()[-2]["event"] == "promoted"
+    folder = fetch_model(registry, tmp_path / "fetched")
+    assert strict_json(folder / "card.json")["promotion"]["replace_champion"] == "always"
+
+
+def test_another_word_for_when_to_replace_is_refused_before_anything_is_written(registry, candidate):
+    with pytest.raises(UserError, match="replace_champion is 'never'; expected better or always"):
+        promote(**candidate("good"), registry=registry, replace_champion="never")
+    assert not storage.exists(registry)
 
 
 def test_a_model_that_failed_the_gate_is_not_promoted(registry, candidate):
