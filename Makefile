@@ -1,4 +1,4 @@
-.PHONY: run test check lock
+.PHONY: run test check lock images
 
 run: ## Set up .venv, then the main job on synthetic data
 	scripts/run
@@ -11,3 +11,7 @@ check: ## Formatter, linter, types, generated files
 
 lock: ## Write the locks anew from pyproject.toml
 	scripts/lock
+
+images: ## Build the images; with REPOSITORY=..., push them and pin their digests
+	scripts/setup
+	.venv/bin/python images/build.py $(if $(REPOSITORY),--repository $(REPOSITORY)) $(TARGETS)

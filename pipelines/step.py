@@ -23,6 +23,7 @@ from components.common.errors import UserError
 from pipelines.display import RunDisplay
 from pipelines.outcome import judge_run
 from pipelines.runners.local import Interrupted, run_pipeline
+from pipelines.runners.processes import ProcessBackend
 from pipelines.training import TASKS
 from pipelines.workspace import Workspace
 
@@ -70,6 +71,7 @@ def run_one(
                     folder,
                     lock,
                     display.watch,
+                    ProcessBackend(),
                     cached=False,
                 )
             except Interrupted as interrupt:

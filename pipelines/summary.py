@@ -47,6 +47,8 @@ def write_summary(run: Path, events: RunEvents, status: str, error: str, seconds
         "data": evaluation.get("data"),
         "training": evaluation.get("training"),
         "promoted": events.version,
+        "published": events.version or events.published,
+        "promotion": events.reason,
         "steps": {
             state.name: {"seconds": round(state.seconds, 3), "status": state.status, "figure": state.figure}
             for state in events.steps.values()
@@ -109,10 +111,12 @@ def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> No
         )
         for reason in gate["reasons"]:
             console.print(f"  {reason}", highlight=False)
+    if summary["published"] and not summary["promoted"]:
+        console.print(f"The champion stays: {summary['promotion']}", highlight=False, markup=False)
     for heading, path in (
-        ("Promoted", summary["promoted"]),
+        ("Promoted" if summary["promoted"] else "Published", summary["published"]),
         ("Report", run / "report.html"),
         ("Summary", run / "summary.json"),
     ):
         if path and ("://" in str(path) or Path(path).exists()):
-            console.print(f"{heading + ':':<9} {path}", highlight=False, soft_wrap=True)
+            console.print(f"{heading + ':':<10} {path}", highlight=False, soft_wrap=True)

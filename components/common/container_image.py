@@ -1,4 +1,13 @@
-"""The images in which the steps run on a cluster; `images/build` builds them."""
+"""The images in which the steps run on a cluster, by name; `images/build.py` builds them.
 
-CPU_IMAGE = "lesionflow:0.1.0-cpu"
-GPU_IMAGE = "lesionflow:0.1.0-gpu"
+These are placeholders: the compiler puts `repository@sha256:...` in their place.
+"""
+
+LEAN_IMAGE = "lesionflow:lean"
+"""Everything but Keras and TensorFlow: ingest, split, balance, gate and the like."""
+
+CPU_IMAGE = "lesionflow:cpu"
+GPU_IMAGE = "lesionflow:gpu"
+
+WEIGHTS_FOLDER = "/opt/weights/"
+"""In every image: the starting weights that were in images/weights when it was built."""

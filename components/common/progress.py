@@ -6,7 +6,9 @@ A file works for subprocesses, containers and parallel loops alike. Without the 
 
 import json
 import os
+import secrets
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,5 +29,11 @@ def report(event: str, **fields: Any) -> None:
     if not folder:
         return
     line = json.dumps(finite({"event": event, "time": time.time(), **fields}), allow_nan=False)
-    with Path(folder, f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+    with Path(folder, _file_name(os.getpid())).open("a", encoding="utf-8") as file:
         file.write(line + "\n")
+
+
+@cache
+def _file_name(pid: int) -> str:
+    """One per process; the process id alone is the same in many containers."""
+    return f"{pid}-{secrets.token_hex(4)}.jsonl"

@@ -80,11 +80,13 @@ def _end_with_runner() -> None:
     path = os.environ.get(LOCK_VARIABLE)
     if not path:
         return
-    os.setpgid(0, 0)  # so that the kill below reaches our children and nobody else
+    if os.getpgrp() != os.getpid():  # the first process of a container leads a group already
+        os.setpgid(0, 0)  # so that the kill below reaches our children and nobody else
     lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def wait() -> None:
         fcntl.flock(lock, fcntl.LOCK_SH)
         os.killpg(0, signal.SIGKILL)
+        os._exit(137)  # a container's first process is deaf to signals from within
 
     threading.Thread(target=wait, name="runner-watch", daemon=True).start()

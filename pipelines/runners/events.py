@@ -1,6 +1,7 @@
 """What the tasks of a run have said so far, read from their progress files."""
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -41,7 +42,11 @@ class RunEvents:
     evaluation: str | None = None
     """Path of the evaluation that the gate judged by."""
     version: str | None = None
-    """URI of the version that was promoted."""
+    """URI of the version that is the champion now."""
+    published: str | None = None
+    """URI of the version that was published and is not the champion, as a better one is."""
+    reason: str = ""
+    """Why the champion changed, or stayed."""
     _lock: Lock = field(default_factory=Lock)
     _offsets: dict[Path, int] = field(default_factory=dict[Path, int])
     _running: dict[Path, StepState] = field(default_factory=dict[Path, StepState])
@@ -61,6 +66,22 @@ class RunEvents:
             for line in whole.splitlines():
                 self._take(file, json.loads(line))
 
+    def next_step(self) -> str:
+        """Name of the first step of which nothing is known yet."""
+        self.update()
+        return next(state.name for state in self.steps.values() if state.status == "waiting")
+
+    def died(self, step: str, reason: str) -> None:
+        """Note why a step's task ended; what the step itself said of its end is kept."""
+        self.update()
+        with self._lock:
+            state = self.steps[step]
+            if state.status == "failed":
+                state.message += f" ({reason})" if state.kind == "crash" else ""
+                return
+            state.seconds = state.seconds or (time.time() - state.started if state.started else 0.0)
+            state.status, state.kind, state.message = "failed", "crash", reason
+
     def reused(self, step: str) -> None:
         """Note that a step was not run because its result was known."""
         self.steps[step].status = "reused"
@@ -72,7 +93,9 @@ class RunEvents:
             case "judged":
                 self.evaluation = event["evaluation"]
             case "promoted":
-                self.version = event["version"]
+                self.version, self.reason = event["version"], event["reason"]
+            case "published":
+                self.published, self.reason = event["version"], event["reason"]
             case _:
                 pass
         _advance(self._running[file], event)

@@ -1,13 +1,11 @@
 """Run a pipeline on this machine through kfp.local, watched, logged and interruptible."""
 
-import copy
 import logging
-import os
 import shutil
 import signal
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -16,15 +14,12 @@ from typing import Any
 from kfp import local
 from kfp.dsl.graph_component import GraphComponent
 
-from components.common import progress, step
-from pipelines import code_digest
+from pipelines.runners.backend import Backend, RunPlace
 from pipelines.runners.events import RunEvents, StepState
 from pipelines.workspace import RunLock, Workspace
 
 KFP_LOG = "kfp.log"
 _CACHE_HIT = "cache hit"
-_GRACE = 10.0
-"""Seconds that interrupted tasks get to disappear."""
 
 
 class Interrupted(Exception):
@@ -44,6 +39,7 @@ def run_pipeline(
     run: Path,
     lock: RunLock,
     watch: Callable[[RunEvents], None],
+    backend: Backend,
     cached: bool = True,
 ) -> RunEvents:
     """Run `pipeline` with `arguments`, one task after the other.
@@ -56,6 +52,7 @@ def run_pipeline(
         run: this run's folder, from `workspace.new_run`.
         lock: the workspace's lock; an interrupt frees it, on which the running task ends itself.
         watch: called about ten times a second, from another thread.
+        backend: how tasks are run.
         cached: whether known results are reused.
 
     Returns:
@@ -63,11 +60,12 @@ def run_pipeline(
 
     Raises:
         Interrupted: after SIGINT or SIGTERM, when no task is left.
+        UserError: the backend cannot run tasks here.
     """
     events = RunEvents(run / "progress", {name: StepState(name) for name in step_names.values()})
-    pipeline = _with_digests(pipeline)
+    pipeline = backend.prepare(pipeline)
     with ExitStack() as stack:
-        stack.enter_context(_environment(workspace, run))
+        runner = stack.enter_context(backend.runner(RunPlace(workspace, run), events))
         log = stack.enter_context((run / "logs" / KFP_LOG).open("a", encoding="utf-8", buffering=1))
         stack.enter_context(_reuse_noted(events, step_names))
         stack.enter_context(_watched(events, watch))
@@ -75,7 +73,7 @@ def run_pipeline(
         stack.enter_context(redirect_stdout(log))
         stack.enter_context(redirect_stderr(log))
         local.init(
-            runner=local.SubprocessRunner(use_venv=False),
+            runner=runner,
             pipeline_root=str(workspace.store),
             workspace_root=str(run / "tmp" / "workspace"),  # kfp deletes it after the run
             raise_on_error=False,
@@ -88,7 +86,7 @@ def run_pipeline(
             pass
         finally:
             events.update()
-            _outlive(events, kill=bool(interrupted))
+            backend.outlive(events, interrupted=bool(interrupted))
             shutil.rmtree(run / "tmp", ignore_errors=True)
     for state in events.steps.values():
         if state.status == "running":
@@ -97,41 +95,6 @@ def run_pipeline(
     if interrupted:
         raise Interrupted(interrupted[0], events)
     return events
-
-
-def _with_digests(pipeline: GraphComponent) -> GraphComponent:
-    """The same pipeline with each task's code digest in its environment, which kfp's cache key holds."""
-    digested = copy.deepcopy(pipeline)
-    for name, executor in digested.pipeline_spec.deployment_spec["executors"].items():
-        if "container" in executor:
-            room = name.removeprefix("exec-").rstrip("-0123456789")
-            executor["container"].update(
-                {"env": [{"name": code_digest.VARIABLE, "value": code_digest.step_digest(room)}]}
-            )
-    return digested
-
-
-@contextmanager
-def _environment(workspace: Workspace, run: Path) -> Generator[None]:
-    """What every task finds in its environment, for the time of the run."""
-    settings = {
-        progress.FOLDER_VARIABLE: str(run / "progress"),
-        step.LOG_VARIABLE: str(run / "logs"),
-        step.LOCK_VARIABLE: str(workspace.lock_file),
-        "PYTHONSAFEPATH": "1",  # else a `components` folder where the user stands would shadow ours
-        "PYTHONUNBUFFERED": "1",
-        "TMPDIR": str(run / "tmp"),  # kfp leaves a folder per task behind
-    }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
@@ -196,28 +159,3 @@ def _interruptible(lock: RunLock) -> Generator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _outlive(events: RunEvents, kill: bool) -> None:
-    """Wait until no task that ever started is left; after an interrupt, kill those that linger."""
-    deadline = time.monotonic() + _GRACE
-    for state in events.steps.values():
-        if state.pid is None or state.status not in ("running", "failed"):
-            continue
-        while _alive(state.pid) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if kill and _alive(state.pid):
-            with suppress(ProcessLookupError):  # it went in this instant
-                os.killpg(state.pid, signal.SIGKILL)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # An unreaped child of someone else still answers; only its state tells.
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return Path("/proc").is_dir() is False

@@ -6,6 +6,7 @@ from pathlib import Path
 from kfp import dsl
 
 from pipelines.runners.local import Interrupted, run_pipeline
+from pipelines.runners.processes import ProcessBackend
 from pipelines.workspace import Workspace
 
 
@@ -44,6 +45,7 @@ if __name__ == "__main__":
                 workspace.new_run(),
                 lock,
                 lambda events: None,
+                ProcessBackend(),
             )
         except Interrupted as interrupt:
             sys.exit(128 + interrupt.signal)

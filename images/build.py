@@ -1,0 +1,116 @@
+"""Build the images, tagged by their content; push them and pin their digests.
+
+    make images                                   lean and cpu, for `lesionflow run --runner docker`
+    make images REPOSITORY=example.com/team/lesionflow   lean, cpu and gpu, pushed, for a cluster
+
+What is pushed is written to images/digests.json, which `lesionflow compile` and `submit` read.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from docker import errors
+
+from components.common.errors import UserError
+from components.common.files import write_json
+from pipelines.images import CHECKOUT, PINS_FILE, content_tag, local_image
+from pipelines.runners.containers import docker_client
+
+TARGETS = ("lean", "cpu", "gpu")
+LABEL = "org.opencontainers.image."
+
+
+def build(
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="lean, cpu, gpu.", show_default="lean cpu; all when pushed")
+    ] = None,
+    repository: Annotated[str, typer.Option(help="Push there, and pin the digests.")] = "",
+    base: Annotated[str, typer.Option(help="Base image, instead of Debian's pinned one.")] = "",
+) -> None:
+    """Build the images of the present content; push and pin them if a repository is named."""
+    with docker_client() as client:
+        network = "default" if client.networks.list(names=["bridge"]) else "host"
+    chosen = targets or list(TARGETS if repository else TARGETS[:2])
+    for target in chosen:
+        _build(target, base, network)
+    if repository:
+        pins = {f"lesionflow:{target}": _push(target, repository) for target in chosen}
+        write_json(PINS_FILE, pins)
+        print(f"Pinned in {PINS_FILE.relative_to(CHECKOUT)}:", *pins.values(), sep="\n  ")
+
+
+def _build(target: str, base: str, network: str) -> None:
+    """Run `docker build`: BuildKit's secrets are beyond Docker's Python library."""
+    labels = {
+        "title": f"lesionflow {target}",
+        "description": "A skin-lesion classifier's training pipeline; research use, not a medical device.",
+        "licenses": "Apache-2.0",
+        "version": content_tag(target),
+        "revision": _revision(),
+    }
+    command = ["docker", "build", "--target", target, "--tag", local_image(target), "--network", network]
+    for name, value in labels.items():
+        command += ["--label", f"{LABEL}{name}={value}"]
+    for identifier, file in _secrets().items():
+        command += ["--secret", f"id={identifier},src={file}"]
+    if base:
+        command += ["--build-arg", f"BASE={base}"]
+    command += ["--file", str(CHECKOUT / "images" / "Dockerfile"), str(CHECKOUT)]
+    print(f"Building {local_image(target)} ...", flush=True)
+    _run(command)
+    with docker_client() as client:
+        size = client.images.get(local_image(target)).attrs["Size"]
+    print(f"Built {local_image(target)}, {size / 1e6:.0f} MB", flush=True)
+
+
+def _secrets() -> dict[str, Path]:
+    """pip's configuration and the CA bundle of this machine, which the build needs and the image must not hold."""
+    candidates = {
+        "pip": (os.environ.get("PIP_CONFIG_FILE"), "~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf"),
+        "ca": tuple(map(os.environ.get, ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))),
+    }
+    found: dict[str, Path] = {}
+    for identifier, names in candidates.items():
+        for file in (Path(name).expanduser() for name in names if name):
+            if file.is_file():
+                found.setdefault(identifier, file)
+    return found
+
+
+def _revision() -> str:
+    git = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=40"]
+    return subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
+def _push(target: str, repository: str) -> str:
+    """Push an image and return its address by digest."""
+    address = f"{repository}:{content_tag(target)}"
+    _run(["docker", "tag", local_image(target), address])
+    _run(["docker", "push", "--quiet", address])
+    with docker_client() as client:
+        digests: list[str] = client.images.get(address).attrs["RepoDigests"]
+    return next(digest for digest in digests if digest.startswith(f"{repository}@"))
+
+
+def _run(command: list[str]) -> None:
+    result = subprocess.run(
+        command, env={**os.environ, "DOCKER_BUILDKIT": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if result.returncode:
+        print(result.stdout)
+        raise UserError(f"'{' '.join(command[:2])}' failed with exit code {result.returncode}; its output is above.")
+
+
+def main() -> None:
+    """Entry point."""
+    try:
+        typer.run(build)
+    except (UserError, errors.DockerException) as error:
+        raise SystemExit(f"Error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Tasks as processes of this machine: kfp.local's SubprocessRunner."""
+
+import copy
+import os
+import signal
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from kfp import local
+from kfp.dsl.graph_component import GraphComponent
+
+from pipelines import code_digest
+from pipelines.runners.backend import LocalRunner, RunPlace
+from pipelines.runners.events import RunEvents
+
+_GRACE = 10.0
+"""Seconds that interrupted tasks get to disappear."""
+
+
+class ProcessBackend:
+    """Runs each task as a process, with this Python and these packages."""
+
+    def prepare(self, pipeline: GraphComponent) -> GraphComponent:
+        """The same pipeline with each task's code digest in its environment, which kfp's cache key holds."""
+        digested = copy.deepcopy(pipeline)
+        for name, executor in digested.pipeline_spec.deployment_spec["executors"].items():
+            if "container" in executor:
+                room = name.removeprefix("exec-").rstrip("-0123456789")
+                executor["container"].update(
+                    {"env": [{"name": code_digest.VARIABLE, "value": code_digest.step_digest(room)}]}
+                )
+        return digested
+
+    @contextmanager
+    def runner(self, place: RunPlace, events: RunEvents) -> Generator[LocalRunner]:
+        """A SubprocessRunner; its tasks inherit this process' environment."""
+        settings = place.task_environment
+        before = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        try:
+            yield local.SubprocessRunner(use_venv=False)
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+    def outlive(self, events: RunEvents, interrupted: bool) -> None:
+        """Wait until no task that ever started is left; after an interrupt, kill those that linger."""
+        deadline = time.monotonic() + _GRACE
+        for state in events.steps.values():
+            if state.pid is None or state.status not in ("running", "failed"):
+                continue
+            while _alive(state.pid) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            if interrupted and _alive(state.pid):
+                with suppress(ProcessLookupError):  # it went in this instant
+                    os.killpg(state.pid, signal.SIGKILL)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # An unreaped child of someone else still answers; only its state tells.
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return Path("/proc").is_dir() is False

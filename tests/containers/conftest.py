@@ -1,0 +1,45 @@
+"""Real containers: a Docker that answers, and the images of the present code.
+
+`.ci/run` starts a daemon of its own; elsewhere the tests use the one that DOCKER_HOST names.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import docker
+import pytest
+
+from components.common.errors import UserError
+from pipelines.runners.containers import docker_client
+
+BUILD = Path(__file__).parents[2] / "images" / "build.py"
+
+
+@pytest.fixture(scope="session")
+def images() -> None:
+    """The lean and cpu images of the present code, built if they are not there."""
+    try:
+        with docker_client():
+            pass
+    except UserError as error:
+        pytest.skip(f"no Docker: {error}")
+    base = os.environ.get("LESIONFLOW_BASE_IMAGE", "")
+    # Two test processes would build the same images at the same time.
+    with (Path(tempfile.gettempdir()) / "lesionflow-test-images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = subprocess.run(
+            [sys.executable, str(BUILD), *(["--base", base] if base else [])], capture_output=True, text=True
+        )
+    assert built.returncode == 0, built.stdout + built.stderr
+    print(built.stdout)
+
+
+@pytest.fixture
+def docker_engine(images: None) -> Generator[docker.DockerClient]:
+    with docker_client() as client:
+        yield client

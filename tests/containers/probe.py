@@ -1,0 +1,107 @@
+"""Small pipelines for the tests of containers, and a command that runs the silent one.
+
+usage: probe.py OUTPUT HEARTBEAT      run one silent, endless task
+"""
+
+import sys
+from pathlib import Path
+
+from kfp import dsl
+from kfp.dsl import Dataset, Output
+
+from components.common.container_image import LEAN_IMAGE
+from pipelines.runners.containers import ContainerBackend
+from pipelines.runners.events import RunEvents
+from pipelines.runners.local import Interrupted, run_pipeline
+from pipelines.workspace import Workspace
+
+
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
+def look_around(found: Output[Dataset]):
+    import json
+    import os
+    from pathlib import Path
+
+    from components.common.step import run_step
+
+    def look() -> None:
+        status = Path("/proc/self/status").read_text()
+        writable = []
+        for folder in ("/", "/etc", "/opt/lesionflow", "/usr", "/tmp", os.environ["HOME"]):
+            try:
+                Path(folder, "probe").write_text("x")
+                writable.append(folder)
+            except OSError:
+                pass
+        answer = {
+            "uid": os.getuid(),
+            "writable": writable,
+            "capabilities": [line.split()[1] for line in status.splitlines() if line.startswith("CapEff")],
+            "shm": os.statvfs("/dev/shm").f_blocks * os.statvfs("/dev/shm").f_frsize,
+        }
+        Path(found.path).write_text(json.dumps(answer))
+
+    run_step("look-around", look)
+
+
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
+def silent(heartbeat: str) -> str:
+    import subprocess
+    import time
+    from pathlib import Path
+
+    from components.common.step import run_step
+
+    def beat() -> str:
+        # A child too: a step's own worker processes must not outlive the run either.
+        subprocess.Popen(["sh", "-c", f"while true; do date +%s%N > {heartbeat}.child; sleep 0.05; done"])
+        while True:
+            Path(heartbeat).write_text(str(time.time_ns()))
+            time.sleep(0.05)
+
+    return run_step("silent", beat)
+
+
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
+def forgetful(data: Output[Dataset]):
+    from components.common.step import run_step
+
+    run_step("forgetful", print)
+
+
+@dsl.pipeline(name="look-around")
+def look_around_pipeline():
+    look_around()
+
+
+@dsl.pipeline(name="silent")
+def silent_pipeline(heartbeat: str):
+    silent(heartbeat=heartbeat)
+
+
+@dsl.pipeline(name="forgetful")
+def forgetful_pipeline():
+    forgetful()
+
+
+def run_in_container(pipeline, output: Path, step: str, **arguments: str) -> RunEvents:
+    """Run a pipeline of one task."""
+    workspace = Workspace(output)
+    with workspace.locked() as lock:
+        return run_pipeline(
+            pipeline,
+            arguments,
+            {step: step},
+            workspace,
+            workspace.new_run(),
+            lock,
+            lambda events: None,
+            ContainerBackend(),
+        )
+
+
+if __name__ == "__main__":
+    try:
+        run_in_container(silent_pipeline, Path(sys.argv[1]), "silent", heartbeat=sys.argv[2])
+    except Interrupted as interrupt:
+        sys.exit(128 + interrupt.signal)

@@ -1,0 +1,92 @@
+"""The whole pipeline in real containers, through the command."""
+
+import os
+from pathlib import Path
+
+import pytest
+from command import RECIPE, Site, lesionflow, summary_of
+
+from components.common.files import write_json
+from pipelines.synth import write_synthetic
+
+DOCKER = ("--runner", "docker")
+
+pytestmark = pytest.mark.xdist_group("containers")  # one process makes the run that the tests share
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    folder = tmp_path_factory.mktemp("site")
+    write_synthetic(folder / "data", images=210, size=(100, 75), seed=1)
+    write_json(folder / "recipe.json", RECIPE)
+    return Site(folder, folder / "data", folder / "recipe.json")
+
+
+@pytest.fixture(scope="module")
+def passed(images: None, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output of a run in containers whose gate it passes."""
+    output = tmp_path_factory.mktemp("passed")
+    result = site.run(output, *DOCKER, "--min-f1", "0.05")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return output
+
+
+def test_a_run_in_containers_ends_with_its_verdict_and_a_promoted_model(passed: Path):
+    summary = summary_of(passed)
+
+    assert summary["verdict"] == "passed"
+    assert {step["status"] for step in summary["steps"].values()} == {"done"}
+    assert Path(summary["promoted"], "model.keras").exists()
+    assert (passed / "report.html").exists()
+
+
+def test_nothing_that_a_task_wrote_belongs_to_root(passed: Path):
+    written = [path for path in (passed / "registry").rglob("*") if path.is_file()]
+
+    assert written
+    assert all(path.stat().st_uid != 0 for path in written)
+
+
+def test_results_are_reused_across_runs_in_containers(site: Site, passed: Path):
+    result = site.run(passed, *DOCKER, "--min-f1", "0.05")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    steps = summary_of(passed)["steps"]
+    assert {steps[name]["status"] for name in ("ingest", "finetune-head", "finetune-full", "evaluate")} == {"reused"}
+
+
+@pytest.mark.timeout(600)
+def test_a_failing_gate_in_a_container_ends_with_exit_code_3_twenty_times_of_twenty(site: Site, passed: Path):
+    codes = [site.run(passed, *DOCKER, "--min-f1", "0.9999").returncode for _ in range(20)]
+
+    assert codes == [3] * 20
+
+
+def test_a_task_killed_for_memory_is_a_failure_that_says_so(images: None, site: Site, tmp_path: Path):
+    result = site.run(tmp_path / "out", *DOCKER, "--memory", "300m")
+
+    assert result.returncode == 1
+    assert "needed more memory than its limit of 300m" in " ".join(result.stdout.split())
+
+
+def test_bad_input_in_a_container_is_one_sentence_and_exit_code_2(images: None, site: Site, tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    result = Site(site.folder, tmp_path / "data", site.recipe).run(tmp_path / "out", *DOCKER)
+
+    assert result.returncode == 2
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_without_images_of_the_present_code_the_run_says_how_to_build_them(images: None, site: Site, tmp_path: Path):
+    result = site.run(tmp_path / "out", *DOCKER, "--gpus", "1")  # the gpu image is never built for tests
+
+    assert result.returncode == 2
+    assert "make images" in result.stderr
+
+
+def test_without_docker_the_run_says_so(site: Site, tmp_path: Path):
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    result = lesionflow(*site.arguments(tmp_path / "out", *DOCKER), cwd=site.folder, env=environment)
+
+    assert result.returncode == 2
+    assert "Docker does not answer" in result.stderr

@@ -1,0 +1,123 @@
+"""Tasks in real containers: confined, watched, and never taken for a success that they are not."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import docker
+import probe
+import pytest
+
+from components.common.errors import UserError
+from pipelines.runners.containers import LABEL, docker_client
+
+pytestmark = pytest.mark.xdist_group("containers")
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _running(engine: docker.DockerClient, output: Path) -> list[str]:
+    return [found.name for found in engine.containers.list(filters={"label": f"{LABEL}={output}"})]
+
+
+@pytest.fixture
+def silent_run(docker_engine: docker.DockerClient, tmp_path: Path) -> Generator[tuple[subprocess.Popen[bytes], Path]]:
+    """A run, in a process of its own, of one endless task in a container."""
+    output = tmp_path / "out"
+    output.mkdir()
+    heartbeat = output / "heartbeat"
+    process = subprocess.Popen([sys.executable, probe.__file__, str(output), str(heartbeat)])
+    assert _wait(lambda: heartbeat.exists() and Path(f"{heartbeat}.child").exists(), 60), "the task never started"
+    assert _running(docker_engine, output)
+    yield process, output
+    process.kill()
+    process.wait()
+
+
+def test_a_task_is_not_root_and_cannot_write_to_the_root_file_system(images: None, tmp_path: Path):
+    events = probe.run_in_container(probe.look_around_pipeline, tmp_path, "look-around")
+
+    assert events.steps["look-around"].status == "done", events.steps
+    found = json.loads(next((tmp_path / "store").glob("look-around*/look-around/found")).read_text())
+    assert found["uid"] != 0
+    assert found["writable"] == ["/tmp", "/home/lesionflow"]
+    assert [int(bits, 16) for bits in found["capabilities"]] == [0]
+    assert found["shm"] >= 2 * 2**30
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_container_outlives_its_run(silent_run, docker_engine: docker.DockerClient, number: int):
+    process, output = silent_run
+
+    process.send_signal(number)  # to the run's process alone
+
+    code = process.wait(timeout=30)
+    assert code == (-number if number == signal.SIGKILL else 128 + number)
+    assert _wait(lambda: not _running(docker_engine, output), 10)
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(silent_run, docker_engine: docker.DockerClient):
+    process, output = silent_run
+    process.kill()
+    process.wait()
+
+    probe.run_in_container(probe.look_around_pipeline, output, "look-around")
+
+    assert not docker_engine.containers.list(all=True, filters={"label": f"{LABEL}={output}"})
+
+
+def test_a_container_that_vanishes_is_a_failure(silent_run, docker_engine: docker.DockerClient):
+    process, output = silent_run
+
+    docker_engine.containers.list(filters={"label": f"{LABEL}={output}"})[0].remove(force=True)
+
+    process.wait(timeout=30)
+    log = next(output.glob("runs/*/logs/kfp.log")).read_text()
+    assert "FAILURE" in log
+    assert "SUCCESS" not in log
+
+
+def test_a_task_that_reports_success_without_its_outputs_is_a_failure(images: None, tmp_path: Path):
+    events = probe.run_in_container(probe.forgetful_pipeline, tmp_path, "forgetful")
+
+    assert events.steps["forgetful"].status == "failed"
+    assert "did not write" in events.steps["forgetful"].message
+
+
+class _PodmanVersion(BaseHTTPRequestHandler):
+    """What podman's Docker socket answers to GET /version; the rest of podman is not here."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"Components": [{"Name": "Podman Engine", "Version": "4.3.1"}], "ApiVersion": "1.41"})
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_podman_is_refused(monkeypatch: pytest.MonkeyPatch):
+    server = HTTPServer(("127.0.0.1", 0), _PodmanVersion)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+
+    with pytest.raises(UserError, match="podman"), docker_client():
+        pass
+
+    server.shutdown()
