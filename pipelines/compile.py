@@ -1,31 +1,49 @@
 """`lesionflow compile`: the pipeline as a file for a cluster."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from kfp import compiler
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
+from kfp.dsl.graph_component import GraphComponent
 
-from components.common.files import whole_file
-from pipelines.cluster import PROFILES
-from pipelines.training import define_training_pipeline
+from components.common.files import file_digest, whole_file
+from pipelines.cluster.profile import ClusterProfile
+from pipelines.images import with_images
+from pipelines.training import NAME, define_training_pipeline
 
 
-def compile_pipeline(output: Path, profile: str, kubernetes_manifest: bool) -> None:
+def compile_pipeline(
+    output: Path, profile: ClusterProfile, pins: Mapping[str, str], kubernetes_manifest: bool
+) -> list[str]:
     """Write the training pipeline as YAML to `output`, whole or not at all.
 
     Args:
         output: the file.
-        profile: a name in `cluster.PROFILES`.
+        profile: what the tasks ask of the cluster.
+        pins: image name -> `repository@sha256:...`, as `images.read_pins` gives it.
         kubernetes_manifest: write `Pipeline` and `PipelineVersion` resources instead of a pipeline spec.
+
+    Returns:
+        The images in it that are not pinned by digest, without repetition. KFP's cache knows an image
+        by its name only (kfp#13862), so with one of these it would reuse what older code made.
     """
-    pipeline = define_training_pipeline(PROFILES[profile])
+    pipeline = with_images(define_training_pipeline(profile), pins)
+    compile_to = compiler.Compiler().compile
     with whole_file(output) as temporary:
         package = temporary.with_suffix(".yaml")  # the compiler insists on the ending
-        options = KubernetesManifestOptions(pipeline_name="lesionflow-training", include_pipeline_manifest=True)
-        compiler.Compiler().compile(
-            pipeline,
-            str(package),
-            kubernetes_manifest_format=kubernetes_manifest,
-            kubernetes_manifest_options=options if kubernetes_manifest else None,
-        )
+        compile_to(pipeline, str(package))
+        if kubernetes_manifest:
+            # A PipelineVersion cannot be changed, so other content needs another name; the same applies cleanly.
+            version = f"{NAME}-{file_digest(package)[:12]}"
+            options = KubernetesManifestOptions(
+                pipeline_name=NAME, pipeline_version_name=version, include_pipeline_manifest=True
+            )
+            compile_to(pipeline, str(package), kubernetes_manifest_format=True, kubernetes_manifest_options=options)
         package.replace(temporary)
+    return sorted({image for image in _images(pipeline) if "@sha256:" not in image})
+
+
+def _images(pipeline: GraphComponent) -> list[str]:
+    executors = pipeline.pipeline_spec.deployment_spec["executors"].values()
+    return [executor["container"]["image"] for executor in executors if "container" in executor]

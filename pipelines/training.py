@@ -15,7 +15,11 @@ from components.gate.component import gate
 from components.ingest.component import ingest
 from components.promote.component import promote
 from components.split.component import split
-from pipelines import cluster
+from pipelines.cluster.profile import ClusterProfile
+from pipelines.cluster.tasks import apply
+
+NAME = "lesionflow-training"
+"""Of the pipeline, in the user interface and as a resource."""
 
 TASKS = {
     "fingerprint": "fingerprint",
@@ -32,13 +36,14 @@ TASKS = {
 """kfp's name of each task -> the step's name for users, in order."""
 
 
-def _task(component: object, **arguments: Any) -> PipelineTask:
-    """Call an adapter. Typed here, once: kfp's decorator hides that calling one makes a task."""
-    return cast(Callable[..., PipelineTask], component)(**arguments)
+def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
+    """Wire the steps into one KFP pipeline whose tasks ask for what `profile` says."""
 
-
-def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
-    """Wire the steps into one KFP pipeline whose fine-tune tasks ask for what `profile` says."""
+    def _task(component: object, **arguments: Any) -> PipelineTask:
+        # Typed here, once: kfp's decorator hides that calling an adapter makes a task.
+        task = cast(Callable[..., PipelineTask], component)(**arguments)
+        apply(profile, task, trains=component is finetune)
+        return task
 
     def lesionflow_training(
         source: str,
@@ -55,24 +60,26 @@ def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
         stored_size: int = 256,
         max_quarantine: float = 0.01,
         checkpoints: str = "",
+        replace_champion: str = "better",
     ):
         """Train, judge and promote.
 
         Args:
-            source: folder or gs:// prefix with images and metadata.
-            registry: folder or gs:// prefix that receives the model if it passes the gate.
+            source: folder, gs:// or s3:// prefix with images and metadata.
+            registry: folder, gs:// or s3:// prefix that receives the model if it passes the gate.
             recipe: a preset (quick, seed), or a recipe as JSON.
-            weights: imagenet, none, or the path or gs:// URI of a weights file.
+            weights: imagenet, none, or the path, gs:// or s3:// URI of a weights file.
             seed: of the split, the batch order and the augmentation.
             gate_metric: what the gate judges, e.g. macro_f1.
             threshold: the least value of that metric that passes.
             validation_share: share of the images for validation.
             test_share: share of the images for the test set.
-            duplicate_pairs: optional CSV of image pairs that must stay on one side.
-            fixed_test: optional list of the test images.
+            duplicate_pairs: optional CSV (a path, gs:// or s3:// URI) of image pairs that must stay on one side.
+            fixed_test: optional list (likewise) of the test images.
             stored_size: shorter side of the stored images, pixels.
             max_quarantine: largest share of damaged or surplus items that is tolerated.
-            checkpoints: folder for per-epoch checkpoints; empty for none.
+            checkpoints: folder, gs:// or s3:// prefix for per-epoch checkpoints; empty for none.
+            replace_champion: better (than the champion, by the gate's metric), or always.
         """
         # Never cached: its answer is what makes the caching of everything after it right.
         data = _task(
@@ -109,7 +116,6 @@ def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
                 **start,
             )
             tuned.set_display_name(f"finetune: {phase}")
-            cluster.apply(profile, tuned)
             start["start"] = tuned.outputs["model"]
         model = start["start"]
 
@@ -133,12 +139,15 @@ def define_training_pipeline(profile: cluster.ClusterProfile) -> GraphComponent:
             report=evaluated.outputs["report"],
             registry=registry,
             gate_verdict=verdict.output,
+            replace_champion=replace_champion,
         ).set_caching_options(False)
 
     wire = dsl.pipeline(
-        name="lesionflow-training", description="Dermatoscopic images in, a gated skin-lesion classifier out."
+        name=NAME,
+        description="Dermatoscopic images in, a gated skin-lesion classifier out.",
+        pipeline_config=dsl.PipelineConfig(
+            active_deadline_seconds=profile.active_deadline_seconds,
+            ttl_seconds_after_finished=profile.ttl_seconds_after_finished,
+        ),
     )
     return cast(GraphComponent, wire(lesionflow_training))
-
-
-training_pipeline = define_training_pipeline(cluster.GPU)

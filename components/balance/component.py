@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Input, Output
 
-from components.common.container_image import CPU_IMAGE
+from components.common.container_image import LEAN_IMAGE
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
 def balance(
     train: Input[Dataset],
     balanced: Output[Dataset],

@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input
 
-from components.common.container_image import CPU_IMAGE
+from components.common.container_image import LEAN_IMAGE
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
 def gate(evaluation: Input[Artifact]) -> str:
     """Let the run go on only if the model passed; otherwise fail, with the reasons in the log.
 

@@ -1,0 +1,1 @@
+"""Everything between the compiled pipeline and a Kubeflow cluster."""

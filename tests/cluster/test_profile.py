@@ -1,0 +1,115 @@
+"""A cluster profile is built in, or a YAML file; what is wrong in one is said in one sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from components.common.errors import UserError
+from pipelines.cluster.profile import LOCAL, Toleration, load_profile
+
+GPU = Toleration(key="nvidia.com/gpu", effect="NoSchedule")
+
+
+@pytest.fixture
+def profile_file(tmp_path: Path):
+    def write(text: str) -> str:
+        path = tmp_path / "profile.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_the_gke_profile_selects_the_accelerator_and_tolerates_its_nodes():
+    profile = load_profile("gke")
+
+    assert profile.node_selector == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+    assert profile.tolerations == (GPU,)
+
+
+def test_the_generic_profile_takes_any_node_with_a_gpu():
+    profile = load_profile("generic")
+
+    assert (profile.gpus, profile.node_selector, profile.tolerations) == (1, {}, (GPU,))
+
+
+def test_without_gpus_nothing_of_gpu_nodes_is_left(profile_file):
+    assert load_profile("cpu-only").tolerations == ()
+    on_gke = load_profile(profile_file("extends: gke\ngpus: 0\n"))
+
+    assert (on_gke.node_selector, on_gke.tolerations) == ({}, ())
+
+
+def test_a_file_changes_a_built_in_profile_field_by_field(profile_file):
+    profile = load_profile(
+        profile_file(
+            """
+            extends: gke
+            accelerator: nvidia-tesla-t4
+            spot: true
+            node_selector: {pool: training}
+            tolerations: [{key: dedicated, operator: Equal, value: research}]
+            training: {cpu_request: 6, retries: 5}
+            image_pull_secrets: [registry]
+            """
+        )
+    )
+
+    assert profile.node_selector == {
+        "cloud.google.com/gke-accelerator": "nvidia-tesla-t4",
+        "cloud.google.com/gke-spot": "true",
+        "pool": "training",
+    }
+    assert [t.key for t in profile.tolerations] == ["nvidia.com/gpu", "dedicated", "cloud.google.com/gke-spot"]
+    assert (profile.training.cpu_request, profile.training.retries) == ("6", 5)
+    assert profile.training.memory_limit == load_profile("gke").training.memory_limit
+    assert profile.steps == load_profile("gke").steps
+
+
+def test_null_takes_a_built_in_setting_away(profile_file):
+    profile = load_profile(profile_file("extends: generic\nobject_store: null\ntraining: {memory_limit: null}\n"))
+
+    assert profile.object_store is None
+    assert profile.training.memory_limit is None
+
+
+def test_another_accelerator_has_another_resource_and_taint(profile_file):
+    profile = load_profile(profile_file("extends: generic\ngpu_resource: amd.com/gpu\n"))
+
+    assert [t.key for t in profile.tolerations] == ["amd.com/gpu"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gpu: 1", "gpu: Extra inputs are not permitted, received 1"),
+        ("gpus: -1", "gpus: Input should be greater than or equal to 0, received -1"),
+        ("extends: gcp", "extends 'gcp'; expected one of generic, gke, cpu-only"),
+        ("training: {memory_limit: 16GiB}", "training.memory_limit"),
+        ("training: {memory_request: 2Gi, memory_limit: 1Gi}", "memory_request 2Gi is more than memory_limit 1Gi"),
+        ("extends: gke\ntraining: {memory_limit: 8Gi}", "memory_request 16Gi is more than memory_limit 8Gi"),
+        ("accelerator: nvidia-l4", "an accelerator needs the accelerator_label"),
+        ("extends: generic\nspot: true", "spot needs the spot_node_selector"),
+        ("tolerations: [{key: a, value: b}]", "operator Equal needs a value"),
+        ("tolerations: [{key: a, effect: NoScedule}]", "tolerations.0.effect"),
+        ("run_as_user: 0", "run_as_user: Input should be greater than 0"),
+        ("just words", "must be `field: value` lines, received 'just words'"),
+        ("a: [", "is not valid YAML"),
+    ],
+)
+def test_a_mistake_in_a_file_is_explained_in_one_sentence(text, said, profile_file):
+    with pytest.raises(UserError) as raised:
+        load_profile(profile_file(text))
+
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["gpu", "no/such/file.yaml", "."])
+def test_an_unknown_profile_is_refused_with_those_there_are(name):
+    with pytest.raises(UserError, match="expected one of generic, gke, cpu-only, or a YAML file"):
+        load_profile(name)
+
+
+def test_a_local_run_asks_for_nothing_and_retries_nothing():
+    assert (LOCAL.gpus, LOCAL.training, LOCAL.steps) == (0, type(LOCAL.steps)(), type(LOCAL.steps)())

@@ -1,0 +1,98 @@
+"""Each permission is asked for by name, is used, and is explained to a reviewer in docs/manifests.md."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.doctor.permissions import PERMISSIONS, Who
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "manifests.md"
+ROLES = {
+    role["metadata"]["name"]: role
+    for file in ROOT.glob("manifests/**/*.yaml")
+    for role in yaml.safe_load_all(file.read_text())
+    if role and role.get("kind") in ("Role", "ClusterRole")
+}
+
+
+def _granted(role: str) -> set[tuple[str, str, str, str]]:
+    """(group, resource, object or empty for all, verb) of everything that a role allows."""
+    return {
+        (group, resource, name, verb)
+        for rule in ROLES[role]["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+
+
+def _used(*who: Who, cluster_wide: bool = False) -> set[tuple[str, str, str, str]]:
+    return {
+        (each.group, each.resource, each.name, each.verb)
+        for each in PERMISSIONS
+        if each.who in who and each.cluster_wide == cluster_wide
+    }
+
+
+def test_no_role_allows_more_than_it_names():
+    assert len(ROLES) == 4
+    for name, role in ROLES.items():
+        for rule in role["rules"]:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], name
+            if set(rule["resources"]) & {"secrets", "configmaps", "services/proxy"}:
+                assert rule["resourceNames"], name
+            dangerous = {"escalate", "bind", "impersonate", "deletecollection"}
+            assert not dangerous & set(rule["verbs"]), name
+            assert not {"pods/exec", "pods/attach", "serviceaccounts/token"} & set(rule["resources"]), name
+            if "pods" in rule["resources"]:
+                assert rule["verbs"] == ["list"], name
+
+
+def test_the_pipelines_pods_may_do_what_kfp_and_argo_need_and_no_more():
+    assert _granted("lesionflow") == _used(Who.PIPELINE)
+
+
+def test_who_submits_may_do_what_the_command_needs_and_no_more():
+    of_kfp = {grant for grant in _granted("lesionflow-submitter") if grant[0] == "pipelines.kubeflow.org"}
+    others = _granted("lesionflow-submitter") - of_kfp
+
+    assert {resource for _, resource, _, _ in of_kfp} == {
+        "pipelines", "pipelines/versions", "experiments", "runs", "jobs",
+    }  # fmt: skip
+    assert others == _used(Who.USER, Who.EXAMINER)
+
+
+def test_the_doctor_asks_the_cluster_what_its_role_allows_and_no_more():
+    assert _granted("lesionflow-doctor") == _used(Who.EXAMINER, cluster_wide=True)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_reviewers_table_is_the_role(role):
+    """Columns: resource, verbs, why. `resource.group`, or `resource.group NAME` for one object only."""
+    section = DOCUMENT.read_text().split(f"\n### `{role}`", 1)[1].split("\n#", 1)[0]
+    documented = set()
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 3 or not cells[0].startswith("`"):
+            continue
+        assert len(cells[2]) > 10, f"why {cells[0]}?"
+        for resource in re.findall(r"`([^`]+)`", cells[0]):
+            documented.update((resource, verb) for verb in cells[1].split(", "))
+
+    granted = {
+        (f"{resource}{'.' + group if group else ''}{' ' + name if name else ''}", verb)
+        for group, resource, name, verb in _granted(role)
+    }
+    assert documented == granted
+
+
+def test_the_document_explains_every_manifest():
+    text = DOCUMENT.read_text()
+    for file in ROOT.glob("manifests/**/*.yaml"):
+        assert f"`{file.relative_to(ROOT / 'manifests')}`" in text or file.name == "kustomization.yaml", file
+    for folder in {file.parent.relative_to(ROOT / "manifests") for file in ROOT.glob("manifests/**/*.yaml")}:
+        assert f"`{folder}/" in text, folder
