@@ -55,25 +55,13 @@ class RunDisplay:
         for state in events.steps.values():
             if state.status not in ("waiting", "running") and state.name not in self._printed:
                 self._printed.add(state.name)
-                self._console.print(self._line(state), highlight=False, soft_wrap=True)
+                self._console.print(step_line(state, self._width), highlight=False, soft_wrap=True)
 
     def _table(self, states: list[StepState]) -> Table:
         table = Table.grid(padding=(0, 2))
         for state in states:
-            table.add_row(self._line(state))
+            table.add_row(step_line(state, self._width))
         return table
-
-    def _line(self, state: StepState) -> str:
-        elapsed = "" if state.status in ("waiting", "reused") else _clock(self._elapsed(state))
-        figure = "" if state.status == "failed" and state.kind != "refused" else state.figure
-        if state.status == "running" and state.total:
-            filled = round(_BAR * min(1, state.done / state.total))
-            figure = f"[cyan]{'━' * filled}[/][dim]{'━' * (_BAR - filled)}[/] {figure}"
-        return f"{_SYMBOLS[state.status]} {state.name:<{self._width}}  {state.status:<7} {elapsed:>7}  {figure}"
-
-    @staticmethod
-    def _elapsed(state: StepState) -> float:
-        return time.time() - state.started if state.status == "running" else state.seconds
 
     def _pass_logs_through(self, events: RunEvents) -> None:
         for file in sorted((events.folder.parent / "logs").glob("*.log")):
@@ -85,5 +73,19 @@ class RunDisplay:
                 self._console.print(f"{file.stem}: {line}", markup=False, highlight=False, style="dim", soft_wrap=True)
 
 
-def _clock(seconds: float) -> str:
+def step_line(state: StepState, width: int) -> str:
+    """One step on one line, its name padded to `width`."""
+    elapsed = time.time() - state.started if state.status == "running" else state.seconds
+    shown = "" if state.status in ("waiting", "reused") else clock(elapsed)
+    figure = "" if state.status == "failed" and state.kind != "refused" else state.figure
+    if state.status == "running" and state.total:
+        filled = round(_BAR * min(1, state.done / state.total))
+        figure = f"[cyan]{'━' * filled}[/][dim]{'━' * (_BAR - filled)}[/] {figure}"
+    return f"{_SYMBOLS[state.status]} {state.name:<{width}}  {state.status:<7} {shown:>7}  {figure}"
+
+
+def clock(seconds: float) -> str:
+    """A duration as people read it; hours only where there are some."""
+    if seconds >= 3600:
+        return f"{int(seconds) // 3600}:{int(seconds) % 3600 // 60:02d}:{int(seconds) % 60:02d}"
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

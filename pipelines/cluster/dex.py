@@ -1,0 +1,58 @@
+"""Log in to a Kubeflow behind Dex with a user name and a password, as a browser would.
+
+Kubeflow's own documentation logs in like this, as Dex has no other way for users it keeps itself.
+"""
+
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+from components.common.errors import UserError
+from pipelines.cluster.errors import ClusterError
+
+_TIME_LIMIT = 30
+
+
+def session_cookie(endpoint: str, username: str, password: str, ca_file: Path | None = None) -> str:
+    """Log in and return the session as the value of a Cookie header; empty if nobody asks for a login.
+
+    Args:
+        endpoint: URL of Kubeflow Pipelines, which sends strangers to Dex.
+        username: of a user that Dex keeps itself.
+        password: of that user.
+        ca_file: the authority that signed the endpoint's certificate.
+
+    Raises:
+        UserError: Dex refuses the two, or what answers is not Dex.
+        ClusterError: the endpoint does not answer.
+    """
+    import requests
+
+    with requests.Session() as session:
+        session.verify = str(ca_file) if ca_file else True
+        try:
+            page = session.get(endpoint, timeout=_TIME_LIMIT)
+            path = urlsplit(page.url).path
+            if page.status_code == 403 or path.endswith("/oauth2/sign_in"):  # oauth2-proxy asks for a click first
+                start = urljoin(page.url, "/oauth2/start")
+                page = session.get(start, params={"rd": urlsplit(endpoint).path or "/"}, timeout=_TIME_LIMIT)
+            if page.status_code == 200 and not page.history:
+                return ""
+            path = urlsplit(page.url).path
+            if path.endswith("/auth"):  # Dex offers several ways to log in
+                way = urlsplit(page.url)._replace(path=f"{path}/local").geturl()
+                page = session.get(way, timeout=_TIME_LIMIT)
+            if "/auth/" not in page.url:
+                raise UserError(f"{endpoint} sends strangers to {_bare(page.url)}, which is not a login page of Dex.")
+            page = session.post(page.url, data={"login": username, "password": password}, timeout=_TIME_LIMIT)
+            if not page.history:
+                raise UserError(f"Dex does not accept the password of {username}.")
+            if urlsplit(page.url).path.endswith("/approval"):
+                session.post(page.url, data={"approval": "approve"}, timeout=_TIME_LIMIT)
+        except requests.RequestException as error:
+            raise ClusterError(f"The login at {endpoint} failed: {type(error).__name__}; check the endpoint.") from None
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in session.cookies)
+
+
+def _bare(url: str) -> str:
+    """Without the query, which holds one-time secrets of the login."""
+    return urlsplit(url)._replace(query="", fragment="").geturl()
