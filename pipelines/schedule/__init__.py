@@ -1,0 +1,1 @@
+"""Periodic retraining: a recurring run of Kubeflow Pipelines, described by a file."""
