@@ -3,16 +3,24 @@
 import os
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from components.common.errors import GateRefused, UserError
+from pipelines.cluster.commands import list_, logs, status, submit
+from pipelines.cluster.errors import ClusterError
+from pipelines.doctor.commands import doctor
+from pipelines.schedule.commands import app as schedule_app
+
+if TYPE_CHECKING:
+    from pipelines.runners.backend import Backend
 
 app = typer.Typer(
     name="lesionflow",
@@ -25,11 +33,11 @@ app = typer.Typer(
 DEFAULT_OUTPUT = Path("lesionflow-runs")
 
 
-class Profile(StrEnum):
-    """Kinds of cluster the pipeline can be compiled for."""
+class Runner(StrEnum):
+    """Ways to run tasks on this machine."""
 
-    GPU = "gpu"
-    CPU_ONLY = "cpu-only"
+    SUBPROCESS = "subprocess"
+    DOCKER = "docker"
 
 
 Output = Annotated[Path, typer.Option(help="Folder for runs, their artifacts and the model registry.")]
@@ -38,20 +46,31 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show everything the st
 
 @app.command()
 def run(
-    data: Annotated[str | None, typer.Option(help="Folder or gs:// prefix. Without it: synthetic data.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Folder, zip, gs:// or s3:// prefix.", show_default="synthetic data")
+    ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="quick, seed, demo, or a YAML or JSON file. [quick; demo on synthetic data]")
+        str | None,
+        typer.Option(help="quick, seed, demo, or a YAML or JSON file.", show_default="quick; demo on synthetic data"),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="imagenet, none, or a weights file. [imagenet; none on synthetic data]")
+        str | None,
+        typer.Option(help="imagenet, none, or a weights file.", show_default="imagenet; none on synthetic data"),
     ] = None,
     min_f1: Annotated[float, typer.Option(help="Least value of the gate's metric that passes.")] = 0.7,
     metric: Annotated[str, typer.Option(help="What the gate judges.")] = "macro_f1",
     seed: Annotated[int, typer.Option(min=0, help="Of the split, the batch order and the augmentation.")] = 0,
-    registry: Annotated[str | None, typer.Option(help="Folder or gs:// prefix. [OUTPUT/registry]")] = None,
+    registry: Annotated[
+        str | None, typer.Option(help="Folder, gs:// or s3:// prefix.", show_default="OUTPUT/registry")
+    ] = None,
     duplicate_pairs: Annotated[str, typer.Option(help="CSV of image pairs that must stay on one side.")] = "",
     fixed_test: Annotated[str, typer.Option(help="List of the test images.")] = "",
     max_quarantine: Annotated[float, typer.Option(help="Largest share of damaged items tolerated.")] = 0.01,
+    runner: Annotated[Runner, typer.Option(help="How tasks are run; docker uses the images of a cluster.")] = (
+        Runner.SUBPROCESS
+    ),
+    gpus: Annotated[int, typer.Option(min=-1, help="GPUs per container, -1 for all; with --runner docker.")] = 0,
+    memory: Annotated[str | None, typer.Option(help="Limit per container, e.g. 8g; with --runner docker.")] = None,
     output: Output = DEFAULT_OUTPUT,
     verbose: Verbose = False,
 ) -> None:
@@ -83,7 +102,8 @@ def run(
         "max_quarantine": max_quarantine,
         "checkpoints": str(workspace.checkpoints),
     }
-    raise typer.Exit(run_training(arguments, workspace, console, verbose))
+    backend = _backend(runner, arguments, gpus, memory)
+    raise typer.Exit(run_training(arguments, workspace, backend, console, verbose))
 
 
 @app.command()
@@ -91,10 +111,12 @@ def step(
     name: Annotated[str, typer.Argument(help="fingerprint, ingest, split, balance, finetune, evaluate, gate, promote")],
     artifacts: Annotated[list[str], typer.Option("--input", metavar="NAME=URI", help="An input artifact.")] = [],  # noqa: B006
     values: Annotated[list[str], typer.Option("--set", metavar="NAME=VALUE", help="A parameter.")] = [],  # noqa: B006
-    output: Annotated[Path | None, typer.Option(help="Folder for the outputs. [lesionflow-runs/steps/...]")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the outputs.", show_default="lesionflow-runs/steps/...")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Run one component alone, on local or gs:// artifacts."""
+    """Run one component alone, on local, gs:// or s3:// artifacts."""
     from pipelines.step import run_one
 
     raise typer.Exit(run_one(name, artifacts, values, output, _console(), verbose))
@@ -120,7 +142,7 @@ def synth(
 @app.command()
 def predict(
     images: Annotated[list[str], typer.Argument(help="Image files or folders.")],
-    model: Annotated[str, typer.Option(help="Registry, version or model folder; local or gs://.")],
+    model: Annotated[str, typer.Option(help="Registry, version or model folder; local, gs:// or s3://.")],
     output: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
 ) -> None:
     """Classify images with a trained model. Not a medical device."""
@@ -145,17 +167,32 @@ def predict(
 
 @app.command(name="compile")
 def compile_(
-    output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write.")] = Path("lesionflow.yaml"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write.")] = Path(
+        "lesionflow-pipeline.yaml"
+    ),
     kubernetes_manifest: Annotated[
         bool, typer.Option("--kubernetes-manifest", help="As Pipeline and PipelineVersion resources.")
     ] = False,
-    profile: Annotated[Profile, typer.Option(help="What the fine-tune tasks ask of the cluster.")] = Profile.GPU,
+    profile: Annotated[str, typer.Option(help="gke, generic, cpu-only, or a YAML file.")] = "generic",
+    images: Annotated[
+        Path | None, typer.Option(help="Digests of the images.", show_default="images/digests.json, of 'make images'")
+    ] = None,
 ) -> None:
     """Compile the pipeline for a Kubeflow cluster."""
+    from pipelines.cluster.profile import load_profile
     from pipelines.compile import compile_pipeline
+    from pipelines.images import read_pins
 
-    compile_pipeline(output, profile.value, kubernetes_manifest)
-    Console().print(f"Compiled to {output}", highlight=False, soft_wrap=True)
+    unpinned = compile_pipeline(output, load_profile(profile), read_pins(images), kubernetes_manifest)
+    console = Console()
+    console.print(f"Compiled to {output}", highlight=False, soft_wrap=True)
+    if unpinned:
+        console.print(
+            f"Not pinned by digest: {', '.join(unpinned)}; build and push them with 'make images REPOSITORY=...'.",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()
@@ -169,6 +206,37 @@ def clean(
 
     freed, removed = clean_runs(Workspace(output.absolute()), keep)
     Console().print(f"Removed {removed} runs, freed {freed / 2**20:.0f} MiB.", highlight=False)
+
+
+app.command()(submit)
+app.command()(status)
+app.command()(logs)
+app.command(name="list")(list_)
+app.command()(doctor)
+app.add_typer(schedule_app, name="schedule")
+
+
+def _backend(runner: Runner, arguments: Mapping[str, Any], gpus: int, memory: str | None) -> "Backend":
+    """How the tasks of a run with these arguments are run."""
+    from components.common import storage
+    from pipelines.runners.containers import ContainerBackend
+    from pipelines.runners.processes import ProcessBackend
+
+    if runner is Runner.SUBPROCESS:
+        if gpus or memory:
+            raise UserError("--gpus and --memory are for containers; add --runner docker, or leave them out.")
+        return ProcessBackend()
+
+    def local_paths(*names: str) -> list[Path]:
+        values = [str(arguments[name]) for name in names]
+        return [Path(value) for value in values if Path(value).is_absolute() and not storage.is_remote(value)]
+
+    return ContainerBackend(
+        readable=local_paths("source", "weights", "duplicate_pairs", "fixed_test"),
+        writable=local_paths("registry"),
+        gpus=gpus,
+        memory=memory,
+    )
 
 
 def _console() -> Console:
@@ -205,15 +273,20 @@ def _absolute(path: str, words: tuple[str, ...] = ()) -> str:
 
 def main() -> None:
     """Entry point: a user's mistake ends in one sentence and exit code 2, without a traceback."""
-    errors = Console(stderr=True)
+    console = Console(stderr=True)
+
+    def fail(word: str, error: Exception, code: int) -> NoReturn:
+        console.print(f"[bold red]{word}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(code)
+
     try:
         app()
     except UserError as error:
-        errors.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+        fail("Error", error, 2)
+    except ClusterError as error:
+        fail("Failed", error, 1)
     except GateRefused as error:
-        errors.print(f"[bold red]Refused:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(3)
+        fail("Refused", error, 3)
     except KeyboardInterrupt:
-        errors.print("Interrupted.")
+        console.print("Interrupted.")
         sys.exit(130)

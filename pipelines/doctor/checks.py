@@ -1,0 +1,172 @@
+"""The checks of `lesionflow doctor`, in order, and how they are gone through."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from components.common import storage
+from components.common.errors import UserError
+from pipelines.cluster.errors import ClusterError
+from pipelines.cluster.profile import ClusterProfile
+from pipelines.doctor import cluster_checks, findings, node_check
+from pipelines.doctor.cluster_access import Denied, Missing, ask
+from pipelines.doctor.findings import Finding, Status
+from pipelines.doctor.permissions import PERMISSIONS
+from pipelines.doctor.subject import Subject
+
+__all__ = ["PERMISSIONS", "Check", "checks_for", "examine"]
+
+_PROBE = ".lesionflow-doctor"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the table."""
+
+    name: str
+    run: Callable[[Subject], Finding]
+    needs: tuple[str, ...] = ()
+    """Checks without which this one can find nothing."""
+
+
+def examine(
+    checks: Sequence[Check],
+    subject: Subject,
+    starting: Callable[[str], None],
+    finished: Callable[[str, Finding], None],
+) -> dict[str, Finding]:
+    """Go through the checks, one after the other; none stops the others.
+
+    Args:
+        checks: in an order in which none needs a later one.
+        subject: what is examined.
+        starting: told the name of each check before it is tried.
+        finished: told the name and the finding of each.
+
+    Returns:
+        The finding of each check, by name.
+    """
+    found: dict[str, Finding] = {}
+    for check in checks:
+        starting(check.name)
+        hopeless = [need for need in check.needs if found[need].status in (Status.CROSS, Status.SKIPPED)]
+        found[check.name] = findings.skipped(f"see {hopeless[0]}") if hopeless else _tried(check, subject)
+        finished(check.name, found[check.name])
+    return found
+
+
+def pipelines_api(subject: Subject) -> Finding:
+    """Kubeflow Pipelines answers, and lets this user list runs."""
+    from pipelines.cluster.connection import connect
+
+    client = connect(subject.settings)
+    # A server with profiles asks whether this user may list the namespace's.
+    listed = client.list_runs(page_size=1, namespace=client.get_user_namespace() or None)
+    where = subject.settings.endpoint or "the service of your kubeconfig's cluster"
+    return findings.fine(f"{where} answers, {listed.total_size or 0} runs so far")
+
+
+def pipeline_root(subject: Subject) -> Finding:
+    """The steps' artifacts can be written."""
+    if subject.pipeline_root:
+        return _writable(subject.pipeline_root)
+    try:
+        config = ask(subject.core.read_namespaced_config_map, "kfp-launcher", subject.namespace).data or {}
+    except Missing:
+        config = {}
+    root = config.get("defaultPipelineRoot")
+    if not root:
+        return findings.unchecked("none is set, so KFP's own object store, which only the cluster reaches")
+    if not root.startswith(("gs://", "s3://")) or (root.startswith("s3://") and config.get("providers")):
+        return findings.unchecked(f"only the cluster knows how to reach {root}; give it with --pipeline-root to try")
+    return _writable(root)
+
+
+def registry(subject: Subject) -> Finding:
+    """Promoted models can be written."""
+    return _writable(subject.registry) if subject.registry else findings.skipped("give it with --registry")
+
+
+def data(subject: Subject) -> Finding:
+    """The images to train on can be read."""
+    if not subject.data:
+        return findings.skipped("give it with --data")
+    if not storage.is_remote(subject.data):
+        return _local(subject.data)
+    files = storage.list_files(subject.data)
+    smallest = min(files, key=lambda file: file.size)
+    storage.read_bytes(storage.join(subject.data, smallest.name))
+    return findings.fine(f"{subject.data}: {len(files):,} files, readable")
+
+
+def image(name: str) -> Callable[[Subject], Finding]:
+    """The check of one of the pipeline's images, by its name in the code."""
+
+    def pullable(subject: Subject) -> Finding:
+        from pipelines.doctor.registry_access import ImageMissing, RegistryUnknown, find_image
+
+        pinned = subject.pins.get(name)
+        if pinned is None:
+            return findings.cross("was never built and pushed", "run 'make images REPOSITORY=...'")
+        try:
+            find_image(pinned)
+        except ImageMissing as missing:
+            return findings.cross(str(missing), "build and push it again: 'make images REPOSITORY=...'")
+        except RegistryUnknown as unknown:
+            return findings.unchecked(f"{unknown}; the cluster's nodes may still be able to pull it")
+        return findings.fine(pinned.partition("@")[0] + "@" + pinned.partition("@sha256:")[2][:12])
+
+    return pullable
+
+
+def checks_for(subject: Subject) -> list[Check]:
+    """All checks, in order."""
+    account, kubernetes = ("ServiceAccount",), ("Kubernetes API",)
+    inside = ("namespace",)
+    return [
+        Check("Kubeflow Pipelines", pipelines_api),
+        Check("Kubernetes API", cluster_checks.api),
+        Check("namespace", cluster_checks.namespace, kubernetes),
+        Check("ServiceAccount", cluster_checks.service_account, inside),
+        Check("your permissions", cluster_checks.own_permissions, inside),
+        Check("its permissions", cluster_checks.account_permissions, account),
+        Check("nodes", node_check.nodes, kubernetes),
+        Check("quota", cluster_checks.resource_quota, inside),
+        Check("limits", cluster_checks.limit_ranges, inside),
+        Check("pipeline root", pipeline_root, () if subject.pipeline_root else inside),
+        Check("registry", registry),
+        Check("data", data),
+        *(Check(f"image {name.partition(':')[2]}", image(name)) for name in _images(subject.profile)),
+    ]
+
+
+def _images(profile: ClusterProfile) -> list[str]:
+    """Names of the images that the pipeline runs in, with this profile."""
+    from pipelines.training import define_training_pipeline
+
+    executors = define_training_pipeline(profile).pipeline_spec.deployment_spec["executors"].values()
+    return sorted({executor["container"]["image"] for executor in executors if "container" in executor})
+
+
+def _tried(check: Check, subject: Subject) -> Finding:
+    try:
+        return check.run(subject)
+    except Denied as denied:
+        return findings.unchecked(str(denied))
+    except (UserError, ClusterError) as error:
+        what, _, mend = str(error).rstrip(".").partition("; ")
+        return findings.cross(what, mend or "correct it and try again")
+
+
+def _writable(uri: str) -> Finding:
+    """Write a small object and read it back. It stays: the next time it is replaced."""
+    if not storage.is_remote(uri):
+        return _local(uri)
+    probe = storage.join(uri, _PROBE)
+    storage.write_bytes(probe, b"lesionflow doctor was here")
+    if storage.read_bytes(probe) != b"lesionflow doctor was here":
+        return findings.cross(f"{uri} gives back something else than was written", "check the object store")
+    return findings.fine(f"{uri} is writable by you; left {_PROBE}, a few bytes, in it")
+
+
+def _local(uri: str) -> Finding:
+    return findings.cross(f"{uri} is a path of this machine, which pods cannot see", "use a gs:// or s3:// address")

@@ -1,0 +1,88 @@
+"""What lesionflow asks of the Kubernetes API, as data; the manifests' Roles and `lesionflow doctor` follow it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Who(StrEnum):
+    """Whose permission it is."""
+
+    USER = "user"
+    """Who types `lesionflow submit`, `logs` and the like."""
+    EXAMINER = "examiner"
+    """Who types `lesionflow doctor`; without it, that one check says "could not be checked"."""
+    PIPELINE = "pipeline"
+    """The ServiceAccount of the pipeline's pods."""
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One verb on one resource."""
+
+    who: Who
+    verb: str
+    resource: str
+    """With its subresource, as in a Role: `pods/log`."""
+    why: str
+    group: str = ""
+    name: str = ""
+    """Only this object; empty for all."""
+    cluster_wide: bool = False
+    """Needs a ClusterRole; a Role in the namespace is not enough."""
+    optional: bool = False
+    """Needed only in the case that `why` names."""
+
+    def __str__(self) -> str:
+        """As kubectl says it, e.g. `list workflows.argoproj.io`."""
+        resource, slash, subresource = self.resource.partition("/")
+        named = f" {self.name}" if self.name else ""
+        everywhere = " in all namespaces" if self.cluster_wide and self.resource == "pods" else ""
+        return f"{self.verb} {resource}{'.' + self.group if self.group else ''}{slash}{subresource}{named}{everywhere}"
+
+    def attributes(self, namespace: str) -> dict[str, Any]:
+        """The fields of an access review that asks for it."""
+        resource, _, subresource = self.resource.partition("/")
+        return {
+            "namespace": None if self.cluster_wide else namespace,
+            "verb": self.verb,
+            "group": self.group,
+            "resource": resource,
+            "subresource": subresource or None,
+            "name": self.name or None,
+        }
+
+
+PERMISSIONS = (
+    Permission(Who.USER, "list", "pods", "why a pod is Pending, which pod's log to show"),
+    Permission(Who.USER, "list", "events", "why a pod is Pending: scheduling, image pull, volumes"),
+    Permission(Who.USER, "get", "pods/log", "the log of a step"),
+    Permission(Who.USER, "list", "workflows", "quota refusals: such a pod never exists", group="argoproj.io"),
+    Permission(Who.EXAMINER, "get", "serviceaccounts", "whether the pipeline's ServiceAccount exists"),
+    Permission(Who.EXAMINER, "list", "resourcequotas", "quota left"),
+    Permission(Who.EXAMINER, "list", "limitranges", "limits that would refuse a pod"),
+    Permission(Who.EXAMINER, "get", "configmaps", "the default pipeline root", name="kfp-launcher"),
+    Permission(Who.EXAMINER, "get", "namespaces", "whether the namespace exists", cluster_wide=True),
+    Permission(Who.EXAMINER, "list", "nodes", "nodes that a task fits on", cluster_wide=True),
+    Permission(Who.EXAMINER, "list", "pods", "what of a node is already in use", cluster_wide=True),
+    Permission(
+        Who.EXAMINER,
+        "create",
+        "subjectaccessreviews",
+        "what the pipeline's ServiceAccount may do",
+        group="authorization.k8s.io",
+        cluster_wide=True,
+    ),
+    Permission(Who.PIPELINE, "create", "workflowtaskresults", "Argo's executor reports outputs", group="argoproj.io"),
+    Permission(Who.PIPELINE, "patch", "workflowtaskresults", "Argo's executor reports outputs", group="argoproj.io"),
+    Permission(Who.PIPELINE, "get", "configmaps", "KFP's launcher reads the pipeline root", name="kfp-launcher"),
+    Permission(
+        Who.PIPELINE,
+        "get",
+        "secrets",
+        "credentials of KFP's own object store; not used with gs:// and workload identity",
+        name="mlpipeline-minio-artifact",
+        optional=True,
+    ),
+)
+"""Every permission that lesionflow uses, and why."""

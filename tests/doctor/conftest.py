@@ -1,0 +1,68 @@
+"""A cluster on which everything is right, for tests to break one thing at a time."""
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doctor.registry_server import DIGEST, Registry, serving
+from kube_api.objects import node, taint
+from kube_api.server import KubeApiServer
+
+from pipelines.cluster.profile import load_profile
+from pipelines.cluster.settings import ClusterSettings
+from pipelines.doctor.checks import Check, examine
+from pipelines.doctor.findings import Finding
+from pipelines.doctor.subject import Subject
+
+GPU_NODE = node("gpu-1", {"nvidia.com/gpu": "1"}, taints=[taint("nvidia.com/gpu", "present")])
+
+
+@pytest.fixture
+def kube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[KubeApiServer]:
+    """A stand-in Kubernetes API with the namespace team-a, a GPU node and a CPU node; KUBECONFIG leads to it."""
+    with KubeApiServer() as server:
+        server.add("namespaces", {"metadata": {"name": "team-a"}, "status": {"phase": "Active"}})
+        server.add("serviceaccounts", {"metadata": {"name": "lesionflow", "namespace": "team-a"}})
+        server.add("nodes", GPU_NODE, node("cpu-1"))
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))
+        yield server
+
+
+@pytest.fixture
+def core(kube: KubeApiServer) -> Any:
+    """The real client's CoreV1Api."""
+    from kubernetes.client import CoreV1Api
+
+    from pipelines.doctor.cluster_access import connect
+
+    return CoreV1Api(connect())
+
+
+@pytest.fixture
+def image_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Registry]:
+    """A stand-in registry that has every image; nobody is logged in."""
+    (tmp_path / "docker").mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    with serving(Registry(images={f"lesionflow/{name}@{DIGEST}" for name in ("lean", "cpu", "gpu")})) as registry:
+        yield registry
+
+
+@pytest.fixture
+def find() -> Callable[..., Finding]:
+    """Try one check on the cluster that the settings lead to."""
+
+    def one(check: Callable[[Subject], Finding], profile: str = "generic", **more: Any) -> Finding:
+        subject = Subject(
+            settings=ClusterSettings(namespace="team-a", endpoint=more.pop("endpoint", "http://127.0.0.1:9")),
+            profile=load_profile(profile),
+            service_account=more.pop("service_account", "lesionflow"),
+            pins=more.pop("pins", {}),
+            **more,
+        )
+        shown: list[str] = []
+        found = examine([Check("it", check)], subject, shown.append, lambda name, _: shown.append(name))
+        assert shown == ["it", "it"]
+        return found["it"]
+
+    return one

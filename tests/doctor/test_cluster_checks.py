@@ -1,0 +1,208 @@
+"""Namespace, ServiceAccount, permissions, quota and limits: each cross and its mend, over real HTTP."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kube_api.objects import limit_range, quota
+from kube_api.server import KubeApiServer
+
+from pipelines.doctor import cluster_checks
+from pipelines.doctor.findings import Finding, Status
+
+Find = Callable[..., Finding]
+
+
+def test_a_cluster_on_which_everything_is_right(kube: KubeApiServer, find: Find) -> None:
+    for check in (
+        cluster_checks.api,
+        cluster_checks.namespace,
+        cluster_checks.service_account,
+        cluster_checks.own_permissions,
+        cluster_checks.account_permissions,
+        cluster_checks.resource_quota,
+        cluster_checks.limit_ranges,
+    ):
+        finding = find(check)
+        assert (finding.status, finding.mend) == (Status.FINE, ""), (check, finding)
+
+
+def test_the_version_is_told(kube: KubeApiServer, find: Find) -> None:
+    assert find(cluster_checks.api).what == f"{kube.url} answers, v1.36.1"
+
+
+def test_an_api_that_is_down_is_a_cross_and_not_an_exception(
+    kube: KubeApiServer, find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig(tmp_path, host="http://127.0.0.1:9")))
+    finding = find(cluster_checks.api)
+    assert finding.status is Status.CROSS
+    assert "127.0.0.1:9 does not answer" in finding.what
+    assert "network" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "There is no kubeconfig"),
+        ("{", "cannot be used"),
+        ("apiVersion: v1\nkind: Config\n", "cannot be used"),
+        ("just words", "cannot be used"),
+    ],
+)
+def test_no_usable_kubeconfig(
+    content: str | None, words: str, find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "kubeconfig"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    finding = find(cluster_checks.api)
+    assert (finding.status, words in finding.what) == (Status.CROSS, True), finding
+    assert "KUBECONFIG" in finding.mend
+
+
+def test_refused_credentials(kube: KubeApiServer, find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig(tmp_path, token="a-secret-that-expired")))
+    finding = find(cluster_checks.api)
+    assert (finding.status, finding.mend) == (Status.CROSS, "log in to the cluster again")
+    assert "a-secret" not in finding.what
+
+
+def test_a_server_with_a_fault(kube: KubeApiServer, find: Find) -> None:
+    kube.faults["/api/v1/namespaces/team-a"] = 500
+    finding = find(cluster_checks.namespace)
+    assert (finding.status, "answers 500" in finding.what) == (Status.CROSS, True)
+
+
+def test_no_namespace(kube: KubeApiServer, find: Find) -> None:
+    kube.objects["namespaces"].clear()
+    finding = find(cluster_checks.namespace)
+    assert finding.status is Status.CROSS
+    assert "kubectl create namespace team-a" in finding.mend
+
+
+def test_a_namespace_that_is_going(kube: KubeApiServer, find: Find) -> None:
+    kube.objects["namespaces"][0]["status"]["phase"] = "Terminating"
+    assert find(cluster_checks.namespace).status is Status.CROSS
+
+
+def test_no_service_account(kube: KubeApiServer, find: Find) -> None:
+    finding = find(cluster_checks.service_account, service_account="somebody")
+    assert (finding.status, finding.what) == (Status.CROSS, "there is no somebody")
+    assert "--service-account" in finding.mend
+
+
+@pytest.mark.parametrize("permission", ["list pods", "list events", "get pods/log", "list workflows"])
+def test_each_permission_that_this_user_lacks_is_named(kube: KubeApiServer, find: Find, permission: str) -> None:
+    kube.denied.add(permission)
+    finding = find(cluster_checks.own_permissions)
+    assert (finding.status, permission in finding.what) == (Status.CROSS, True), finding
+    assert finding.what.count(",") == 0
+    assert "Role lesionflow-submitter" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("permission", "told"),
+    [
+        ("create workflowtaskresults", "create workflowtaskresults.argoproj.io"),
+        ("patch workflowtaskresults", "patch workflowtaskresults.argoproj.io"),
+        ("get configmaps", "get configmaps kfp-launcher"),
+    ],
+)
+def test_each_permission_that_the_account_lacks_is_named(
+    kube: KubeApiServer, find: Find, permission: str, told: str
+) -> None:
+    kube.account_denied.add(permission)
+    finding = find(cluster_checks.account_permissions)
+    assert (finding.status, finding.what) == (Status.CROSS, f"lacks {told}")
+    assert "kubectl apply -k" in finding.mend
+
+
+def test_a_secret_that_only_some_stores_need_is_no_cross(kube: KubeApiServer, find: Find) -> None:
+    kube.account_denied.add("get secrets")
+    assert find(cluster_checks.account_permissions).status is Status.FINE
+
+
+@pytest.mark.parametrize(
+    ("check", "permission"),
+    [
+        (cluster_checks.namespace, "get namespaces"),
+        (cluster_checks.service_account, "get serviceaccounts"),
+        (cluster_checks.account_permissions, "create subjectaccessreviews"),
+        (cluster_checks.resource_quota, "list resourcequotas"),
+        (cluster_checks.limit_ranges, "list limitranges"),
+    ],
+)
+def test_what_this_user_may_not_ask_is_neither_tick_nor_cross(
+    kube: KubeApiServer, find: Find, check: Callable[..., Finding], permission: str
+) -> None:
+    kube.denied.add(permission)
+    finding = find(check)
+    assert finding.status is Status.UNCHECKED
+    assert finding.what.startswith("could not be checked: ")
+    assert "forbidden" in finding.what
+
+
+ROOMY = {"requests.cpu": "100", "requests.memory": "1Ti", "requests.nvidia.com/gpu": "4", "pods": "50"}
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "words"),
+    [
+        (quota("team", ROOMY), Status.FINE, "team: enough left"),
+        (quota("team", {**ROOMY, "requests.nvidia.com/gpu": "0"}), Status.CROSS, "0 of 0 requests.nvidia.com/gpu left"),
+        (quota("team", {"requests.cpu": "3"}), Status.CROSS, "3 of 3 requests.cpu left, 4 needed"),
+        (quota("team", {"memory": "8Gi"}), Status.CROSS, "8Gi of 8Gi memory left, 16Gi needed"),
+        (quota("team", {"limits.memory": "15Gi"}), Status.CROSS, "15Gi of 15Gi limits.memory left, 16Gi needed"),
+        (quota("team", ROOMY, {"requests.nvidia.com/gpu": "4"}), Status.BUSY, "0 of 4 requests.nvidia.com/gpu left"),
+        (quota("team", ROOMY, {"pods": "50"}), Status.BUSY, "0 of 50 pods left, 1 needed"),
+        (quota("team", {"count/pods": "5"}, {"count/pods": "5"}), Status.BUSY, "0 of 5 count/pods left"),
+        (quota("team", {"limits.cpu": "100"}), Status.CROSS, "must state limits.cpu"),
+        (quota("team", {"cpu": "1"}, scopes=["BestEffort"]), Status.UNCHECKED, "some pods only"),
+        (quota("team", {"persistentvolumeclaims": "0"}), Status.FINE, "enough"),
+    ],
+)
+def test_quota(kube: KubeApiServer, find: Find, given: dict[str, object], status: Status, words: str) -> None:
+    kube.add("resourcequotas", quota("other", {"pods": "1000"}), given)
+    finding = find(cluster_checks.resource_quota)
+    assert (finding.status, words in finding.what) == (status, True), finding
+    assert bool(finding.mend) == (status in (Status.CROSS, Status.BUSY))
+
+
+def test_quota_without_gpus_is_enough_where_none_is_asked_for(kube: KubeApiServer, find: Find) -> None:
+    kube.add("resourcequotas", quota("team", {**ROOMY, "requests.nvidia.com/gpu": "0"}))
+    assert find(cluster_checks.resource_quota, profile="cpu-only").status is Status.FINE
+
+
+def test_defaults_of_a_limit_range_state_what_a_quota_wants(kube: KubeApiServer, find: Find) -> None:
+    kube.add("resourcequotas", quota("team", {"limits.cpu": "100"}))
+    kube.add("limitranges", limit_range("defaults", default={"cpu": "8"}, defaultRequest={"cpu": "1"}))
+    assert find(cluster_checks.resource_quota).status is Status.FINE
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ({"max": {"memory": "8Gi"}}, "asks for 16Gi memory, at most 8Gi are allowed"),
+        ({"max": {"cpu": "64"}}, "states no limit of cpu, which must be at most 64"),
+        ({"max": {"nvidia.com/gpu": "0"}}, "asks for 1 nvidia.com/gpu, at most 0"),
+        ({"min": {"memory": "64Gi"}}, "asks for 16Gi memory, at least 64Gi are required"),
+        ({"min": {"ephemeral-storage": "1Gi"}}, "states no request of ephemeral-storage"),
+        ({"default": {"cpu": "500m"}}, "asks for 4 cpu, more than its default limit of 0.5"),
+        ({"maxLimitRequestRatio": {"cpu": "2"}}, "must state both request and limit of cpu"),
+        ({"maxLimitRequestRatio": {"memory": "1.5"}}, "limit of memory more than 1.5 times its request"),
+        ({"type": "Pod", "max": {"memory": "12Gi"}}, "at most 12Gi"),
+    ],
+)
+def test_limits_that_would_refuse_a_pod(kube: KubeApiServer, find: Find, item: dict[str, object], words: str) -> None:
+    kube.add("limitranges", limit_range("strict", **item))
+    finding = find(cluster_checks.limit_ranges)
+    assert (finding.status, words in finding.what) == (Status.CROSS, True), finding
+    assert "LimitRange" in finding.mend
+
+
+def test_limits_within_which_every_task_is(kube: KubeApiServer, find: Find) -> None:
+    kube.add("limitranges", limit_range("wide", default={"cpu": "16"}, max={"cpu": "16", "memory": "64Gi"}))
+    kube.add("limitranges", limit_range("volumes", type="PersistentVolumeClaim", max={"storage": "1Gi"}))
+    assert find(cluster_checks.limit_ranges).status is Status.FINE

@@ -1,0 +1,127 @@
+"""Kubernetes objects as short as tests need them; `KubeApiServer.add` checks them against the schemas."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+RUN = "3f2a8c1e-0000-4000-8000-000000000001"
+WORKFLOW = "lesionflow-training-x7k2p"
+
+
+def node(
+    name: str,
+    allocatable: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+    taints: list[dict[str, str]] | None = None,
+    ready: str = "True",
+    unschedulable: bool = False,
+) -> dict[str, Any]:
+    """A node with 8 cores, 32Gi and room for pods, unless `allocatable` says otherwise."""
+    amounts = {"cpu": "8", "memory": "32Gi", "pods": "110", **(allocatable or {})}
+    return {
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
+        "spec": {
+            **({"taints": taints} if taints else {}),
+            **({"unschedulable": True} if unschedulable else {}),
+        },
+        "status": {
+            "allocatable": amounts,
+            "capacity": amounts,
+            "conditions": [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": ready}],
+        },
+    }
+
+
+def taint(key: str, value: str = "", effect: str = "NoSchedule") -> dict[str, str]:
+    return {"key": key, "effect": effect, **({"value": value} if value else {})}
+
+
+def pod(
+    name: str = "finetune-pod",
+    namespace: str = "team-a",
+    run: str = RUN,
+    task: str = "finetune",
+    minutes: float = 0.5,
+    phase: str = "Pending",
+    on: str | None = None,
+    requests: dict[str, str] | None = None,
+    limits: dict[str, str] | None = None,
+    node_selector: dict[str, str] | None = None,
+    **status: Any,
+) -> dict[str, Any]:
+    """A pod of a run as Argo makes it for KFP, created some minutes ago."""
+    created = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
+    resources = {**({"requests": requests} if requests else {}), **({"limits": limits} if limits else {})}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": f"uid-of-{name}",
+            "creationTimestamp": created,
+            "labels": {"pipeline/runid": run, "workflows.argoproj.io/workflow": WORKFLOW},
+            "annotations": {"workflows.argoproj.io/node-name": f"{WORKFLOW}.root.{task}.executor(0)"},
+        },
+        "spec": {
+            "containers": [{"name": "main", "image": "example.com/lesionflow/gpu", "resources": resources}],
+            **({"nodeName": on} if on else {}),
+            **({"nodeSelector": node_selector} if node_selector else {}),
+        },
+        "status": {"phase": phase, **status},
+    }
+
+
+def unschedulable(message: str) -> dict[str, Any]:
+    """The status of a pod that the scheduler could not place."""
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return {"conditions": [condition]}
+
+
+def container(state: dict[str, Any], name: str = "main", image: str = "example.com/lesionflow/gpu:1") -> dict[str, Any]:
+    """The status of one container."""
+    return {
+        "name": name,
+        "image": image,
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        "state": state,
+    }
+
+
+def event(of: str, reason: str, message: str, minutes: float = 0) -> dict[str, Any]:
+    """An event about a pod, some minutes ago."""
+    at = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
+    return {
+        "metadata": {"name": f"{of}.{reason.lower()}.{minutes:g}", "namespace": "team-a"},
+        "involvedObject": {"kind": "Pod", "name": of, "namespace": "team-a", "uid": f"uid-of-{of}"},
+        "reason": reason,
+        "message": message,
+        "type": "Warning",
+        "lastTimestamp": at,
+    }
+
+
+def workflow(*nodes: dict[str, Any], run: str = RUN) -> dict[str, Any]:
+    """A Workflow with the status of some of its pods."""
+    return {
+        "metadata": {"name": WORKFLOW, "namespace": "team-a", "labels": {"pipeline/runid": run}},
+        "status": {"phase": "Running", "nodes": {f"{WORKFLOW}-{i}": node for i, node in enumerate(nodes)}},
+    }
+
+
+def workflow_node(task: str, phase: str, message: str) -> dict[str, Any]:
+    """Argo's account of one pod."""
+    name = f"{WORKFLOW}.root.{task}.executor"
+    return {"name": name, "displayName": "executor", "type": "Pod", "phase": phase, "message": message}
+
+
+def quota(name: str, hard: dict[str, str], used: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": "team-a"},
+        "spec": {"hard": hard, **spec},
+        "status": {"hard": hard, "used": dict.fromkeys(hard, "0") | (used or {})},
+    }
+
+
+def limit_range(name: str, **item: Any) -> dict[str, Any]:
+    """A LimitRange with one item; of containers unless `type` says otherwise."""
+    return {"metadata": {"name": name, "namespace": "team-a"}, "spec": {"limits": [{"type": "Container", **item}]}}
