@@ -58,6 +58,8 @@ def test_everything_is_sent_once(api: KfpApiServer, lesionflow: Command) -> None
         "source": "gs://bucket/data",
         "registry": "gs://bucket/registry",
         "checkpoints": "",
+        "duplicate_pairs": "",
+        "fixed_test": "",
         "weights": "imagenet",
         "seed": 7,
         "gate_metric": "macro_f1",

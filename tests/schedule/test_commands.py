@@ -159,6 +159,7 @@ def test_what_others_made_is_left_to_them(api: KfpApiServer, schedule: Any, sche
         ({"version": "v3"}, "no version 'v3'; the newest is 'v2'"),
         ({"version": "00000000-0000-0000-0000-000000000000"}, "no version '00000000"),
         ({"parameters": "{sorce: x}"}, "did you mean source?"),
+        ({"parameters": "{source: /home/me/data}"}, "which pods cannot see"),
         ({"cron": "0 3 * * 9"}, "day of week"),
     ],
 )
