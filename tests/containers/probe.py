@@ -84,7 +84,9 @@ def forgetful_pipeline():
     forgetful()
 
 
-def run_in_container(pipeline, output: Path, step: str, **arguments: str) -> RunEvents:
+def run_in_container(
+    pipeline, output: Path, step: str, backend: ContainerBackend | None = None, **arguments: str
+) -> RunEvents:
     """Run a pipeline of one task."""
     workspace = Workspace(output)
     with workspace.locked() as lock:
@@ -96,7 +98,7 @@ def run_in_container(pipeline, output: Path, step: str, **arguments: str) -> Run
             workspace.new_run(),
             lock,
             lambda events: None,
-            ContainerBackend(),
+            backend or ContainerBackend(),
         )
 
 

@@ -15,7 +15,8 @@ import probe
 import pytest
 
 from components.common.errors import UserError
-from pipelines.runners.containers import LABEL, docker_client
+from pipelines.images import content_tag, local_image
+from pipelines.runners.containers import LABEL, ContainerBackend, docker_client
 
 pytestmark = pytest.mark.xdist_group("containers")
 
@@ -56,6 +57,44 @@ def test_a_task_is_not_root_and_cannot_write_to_the_root_file_system(images: Non
     assert found["writable"] == ["/tmp", "/home/lesionflow"]
     assert [int(bits, 16) for bits in found["capabilities"]] == [0]
     assert found["shm"] >= 2 * 2**30
+
+
+@pytest.mark.parametrize("target", ["lean", "cpu"])
+def test_an_image_holds_no_build_tool_and_nothing_of_the_machine_that_built_it(
+    docker_engine: docker.DockerClient, target: str
+):
+    look = "find /run/secrets /opt/tools /src /etc/pip.conf ~ -type f 2>/dev/null; command -v pip pip3 gcc; true"
+    found = docker_engine.containers.run(local_image(target), ["sh", "-c", look], remove=True, network_mode="none")
+
+    labels = docker_engine.images.get(local_image(target)).labels
+    assert [line for line in found.decode().split() if "/.bash" not in line and "/.profile" not in line] == []
+    assert labels["org.opencontainers.image.version"] == content_tag(target)
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+def test_lean_is_the_base_of_cpu_and_has_no_tensorflow(docker_engine: docker.DockerClient):
+    lean, cpu = (docker_engine.images.get(local_image(target)).attrs["RootFS"]["Layers"] for target in ("lean", "cpu"))
+    found = docker_engine.containers.run(
+        local_image("lean"),
+        ["sh", "-c", "ls /opt/lesionflow/lib/python3.11/site-packages"],
+        remove=True,
+        network_mode="none",
+    )
+
+    assert lean[:-1] == cpu[: len(lean) - 1]  # all but our own code, which comes last
+    assert "tensorflow" not in found.decode().split()
+
+
+def test_a_gpu_is_asked_of_docker(docker_engine: docker.DockerClient, tmp_path: Path):
+    """There is no GPU here, so the request is seen by dockerd's refusal of it."""
+    docker_engine.images.get(local_image("cpu")).tag("lesionflow", content_tag("gpu"))
+    try:
+        events = probe.run_in_container(probe.look_around_pipeline, tmp_path, "look-around", ContainerBackend(gpus=1))
+    finally:
+        docker_engine.images.remove(local_image("gpu"))
+
+    assert events.steps["look-around"].status == "failed"
+    assert "gpu" in events.steps["look-around"].message
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
