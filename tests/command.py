@@ -41,7 +41,8 @@ class Site:
     """A user's folder with data and a recipe in it."""
 
     folder: Path
-    data: Path
+    data: Path | str
+    """A folder, or the address of a bucket's prefix."""
     recipe: Path
 
     def arguments(self, output: Path, *more: str | Path) -> list[str | Path]:

@@ -1,11 +1,15 @@
 """The whole pipeline in real containers, through the command."""
 
+import json
 import os
 from pathlib import Path
 
+import docker
 import pytest
 from command import RECIPE, Site, lesionflow, summary_of
+from s3_server import S3Server
 
+from components.common import storage
 from components.common.files import write_json
 from pipelines.synth import write_synthetic
 
@@ -53,6 +57,25 @@ def test_results_are_reused_across_runs_in_containers(site: Site, passed: Path):
     assert result.returncode == 0, result.stdout + result.stderr
     steps = summary_of(passed)["steps"]
     assert {steps[name]["status"] for name in ("ingest", "finetune-head", "finetune-full", "evaluate")} == {"reused"}
+
+
+def test_data_and_registry_may_live_in_a_bucket(
+    docker_engine: docker.DockerClient, site: Site, s3_server: S3Server, tmp_path: Path
+):
+    if docker_engine.networks.list(names=["bridge"]):
+        pytest.skip("this Docker's containers do not share the machine's network, so they cannot reach the test's S3")
+    storage.upload_folder(site.data, "s3://bucket/ham10000")
+    recipe = json.loads(site.recipe.read_text())
+    for phase in ("head", "partial", "full"):
+        recipe[phase]["epochs"] = 1
+    write_json(tmp_path / "recipe.json", recipe)
+
+    elsewhere = Site(site.folder, "s3://bucket/ham10000", tmp_path / "recipe.json")
+    result = elsewhere.run(tmp_path / "out", *DOCKER, "--registry", "s3://bucket/registry", "--min-f1", "0.001")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    champion = json.loads(storage.read_bytes("s3://bucket/registry/champion.json"))["version"]
+    assert storage.exists(f"s3://bucket/registry/versions/{champion}/model.keras")
 
 
 @pytest.mark.timeout(600)
