@@ -54,7 +54,7 @@ def submit(
     from components.common.recipe import load_recipe
     from components.gate.policy import check_policy
     from pipelines.cluster.profile import load_profile
-    from pipelines.cluster.submit import check_uri, prepare, send
+    from pipelines.cluster.submit import check_pinned, check_uri, prepare, send
 
     settings = _settings(config, experiment, endpoint, namespace, kube_context)
     check_policy(metric, min_f1)  # not after hours in a queue
@@ -79,7 +79,10 @@ def submit(
     )
     if dry_run:
         _show_plan(console, submission, *_look(settings, submission))
+        if submission.unpinned:
+            console.print("Its images are not pinned by digest; it would be refused.", style="yellow")
         return
+    check_pinned(submission)
 
     from pipelines.cluster.connection import connect, run_url
     from pipelines.cluster.follow import follow

@@ -45,6 +45,8 @@ class Submission:
     version: str
     """Name of the pipeline version, which holds a digest of `package`: what did not change is not sent again."""
     images: tuple[str, ...]
+    unpinned: tuple[str, ...]
+    """Those of `images` that are named by tag; `check_pinned` refuses them."""
     parameters: Mapping[str, Any]
     experiment: str
     run_name: str
@@ -87,20 +89,11 @@ def prepare(
     service_account: str | None,
     pipeline_root: str | None,
 ) -> Submission:
-    """Compile the pipeline and decide what everything is called. Nothing is sent.
-
-    Raises:
-        UserError: an image is not pinned by digest.
-    """
+    """Compile the pipeline and decide what everything is called. Nothing is sent."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
         unpinned = compile_pipeline(file, profile, pins=read_pins(), kubernetes_manifest=False)
         package = file.read_text(encoding="utf-8")
-    if unpinned:
-        raise UserError(
-            f"The image {unpinned[0]} is not pinned by digest, so KFP would reuse results of older code; build and "
-            "push the images with `make images REPOSITORY=...`, then submit again."
-        )
     documents: list[Any] = list(yaml.safe_load_all(package))
     digest = content_digest(documents)
     executors = documents[0]["deploymentSpec"]["executors"].values()
@@ -109,12 +102,26 @@ def prepare(
         package=package,
         version=f"{installed_version('lesionflow')}-{digest[:8]}",
         images=tuple(sorted({executor["container"]["image"] for executor in executors if "container" in executor})),
+        unpinned=tuple(unpinned),
         parameters=parameters,
         experiment=experiment,
         run_name=run_name or f"run-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         service_account=service_account or profile.service_account,
         pipeline_root=pipeline_root,
     )
+
+
+def check_pinned(submission: Submission) -> None:
+    """Refuse images named by tag.
+
+    Raises:
+        UserError: there is one.
+    """
+    if submission.unpinned:
+        raise UserError(
+            f"The image {submission.unpinned[0]} is not pinned by digest, so KFP would reuse results of older code; "
+            "build and push the images with `make images REPOSITORY=...`, then submit again."
+        )
 
 
 def content_digest(documents: Sequence[Mapping[str, Any]]) -> str:

@@ -197,6 +197,9 @@ def test_images_must_be_pinned(
     assert "not pinned by digest" in result.sentence()
     assert "make images REPOSITORY=" in result.err
     assert api.requests == []
+    plan = lesionflow(*ARGUMENTS, "--endpoint", api.url, "--dry-run")
+    assert plan.code == 0
+    assert "it would be refused" in plan.out
 
 
 @pytest.mark.parametrize(
