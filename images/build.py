@@ -43,7 +43,7 @@ def build(
 
 
 def _build(target: str, base: str, network: str) -> None:
-    """Run `docker build`: BuildKit's secrets are beyond Docker's Python library."""
+    """Run `docker build`: BuildKit's secrets are beyond Docker's Python library. The locks are for this platform."""
     labels = {
         "title": f"lesionflow {target}",
         "description": "A skin-lesion classifier's training pipeline; research use, not a medical device.",
@@ -51,7 +51,18 @@ def _build(target: str, base: str, network: str) -> None:
         "version": content_tag(target),
         "revision": _revision(),
     }
-    command = ["docker", "build", "--target", target, "--tag", local_image(target), "--network", network]
+    command = [
+        "docker",
+        "build",
+        "--platform",
+        "linux/amd64",
+        "--target",
+        target,
+        "--tag",
+        local_image(target),
+        "--network",
+        network,
+    ]
     for name, value in labels.items():
         command += ["--label", f"{LABEL}{name}={value}"]
     for identifier, file in _secrets().items():

@@ -11,7 +11,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import docker
 from docker import errors, types
@@ -90,14 +89,17 @@ class ContainerBackend:
                 _check_image(client, image)
             self._remove_containers(client)  # of a run that was killed
             settings = self._settings(client, place)
-        if os.getuid() == 0:
+        umask = os.umask(0)
+        os.umask(umask)
+        if os.getuid() == 0:  # the tasks are another user, of group 0
             _open_to_group(place.workspace.root)
-        umask = os.umask(0o002 if os.getuid() == 0 else 0o022)
-        watched = _WatchedContainer(events, self._memory)
+            os.umask(umask & ~0o070)
+        kfps_own = docker_task_handler.run_docker_container
+        docker_task_handler.run_docker_container = _WatchedContainer(events, self._memory).run
         try:
-            with mock.patch.object(docker_task_handler, "run_docker_container", watched.run):
-                yield local.DockerRunner(**settings)
+            yield local.DockerRunner(**settings)
         finally:
+            docker_task_handler.run_docker_container = kfps_own
             os.umask(umask)
 
     def outlive(self, events: RunEvents, interrupted: bool) -> None:
