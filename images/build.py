@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 from docker import errors
+from docker.auth import resolve_repository_name
 
 from components.common.errors import UserError
-from components.common.files import write_json
-from pipelines.images import CHECKOUT, PINS_FILE, content_tag, local_image
+from pipelines.images import CHECKOUT, PINS_FILE, content_tag, local_image, write_pins
 from pipelines.runners.containers import docker_client
 
 TARGETS = ("lean", "cpu", "gpu")
@@ -38,7 +38,7 @@ def build(
         _build(target, base, network)
     if repository:
         pins = {f"lesionflow:{target}": _push(target, repository) for target in chosen}
-        write_json(PINS_FILE, pins)
+        write_pins(pins)
         print(f"Pinned in {PINS_FILE.relative_to(CHECKOUT)}:", *pins.values(), sep="\n  ")
 
 
@@ -103,7 +103,10 @@ def _push(target: str, repository: str) -> str:
     _run(["docker", "push", "--quiet", address])
     with docker_client() as client:
         digests: list[str] = client.images.get(address).attrs["RepoDigests"]
-    return next(digest for digest in digests if digest.startswith(f"{repository}@"))
+    for name, _, digest in (pushed.partition("@") for pushed in digests):
+        if resolve_repository_name(name) == resolve_repository_name(repository):  # Docker drops its own registry's name
+            return f"{repository}@{digest}"
+    raise UserError(f"Docker names no digest of {address} after pushing it, only {', '.join(digests) or 'none'}.")
 
 
 def _run(command: list[str]) -> None:

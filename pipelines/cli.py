@@ -188,7 +188,7 @@ def compile_(
     console.print(f"Compiled to {output}", highlight=False, soft_wrap=True)
     if unpinned:
         console.print(
-            f"Not pinned by digest: {', '.join(unpinned)}; build and push them with 'make images REPOSITORY=...'.",
+            f"Not pinned by digest: {', '.join(unpinned)}; build and push this code with 'make images REPOSITORY=...'.",
             style="yellow",
             highlight=False,
             soft_wrap=True,

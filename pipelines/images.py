@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.common.errors import UserError
+from components.common.files import write_json
 
 if TYPE_CHECKING:
     from kfp.dsl.graph_component import GraphComponent
 
 CHECKOUT = Path(__file__).parent.parent
 PINS_FILE = CHECKOUT / "images" / "digests.json"
-"""Written by `make images REPOSITORY=...`: image name -> `repository@sha256:...`."""
+"""Written by `make images REPOSITORY=...`; to be committed, so that everybody compiles the same."""
 
 _CONTENT = ("components", "pipelines", "images", "pyproject.toml", "requirements-*.lock", "requirements.lock")
 """What the images are made of; README.md and LICENSE change nothing that runs."""
@@ -51,28 +52,48 @@ def local_image(target: str) -> str:
 
 
 def read_pins(file: Path | None = None) -> dict[str, str]:
-    """Digests of the images that were built and pushed last.
+    """Digests of the pushed images that hold the present code.
 
     Args:
         file: instead of `PINS_FILE`.
 
     Returns:
-        Image name as in `components.common.container_image` -> `repository@sha256:...`; empty if
-        none was built.
+        Image name as in `components.common.container_image` -> `repository@sha256:...`; without those that
+        were never pushed, or built from other code than is here now.
 
     Raises:
         UserError: the file is not one that the build wrote.
     """
-    file = file or PINS_FILE
+    return {name: image for name, (image, content) in _read(file or PINS_FILE).items() if content == _content(name)}
+
+
+def write_pins(pins: Mapping[str, str]) -> None:
+    """Note images that were just built from the present code and pushed; what the file says of others stays.
+
+    Args:
+        pins: as `read_pins` returns them.
+    """
+    noted = {name: {"image": image, "content": content} for name, (image, content) in _read(PINS_FILE).items()}
+    noted |= {name: {"image": image, "content": _content(name)} for name, image in pins.items()}
+    write_json(PINS_FILE, noted)
+
+
+def _content(name: str) -> str:
+    return content_tag(name.removeprefix("lesionflow:"))
+
+
+def _read(file: Path) -> dict[str, tuple[str, str]]:
+    """Image name -> its address by digest, and the tag of its content."""
     if not file.exists():
         return {}
     try:
-        pins: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-        unpinned = [name for name, image in pins.items() if "@sha256:" not in image]
-    except (ValueError, AttributeError, TypeError):
+        noted = json.loads(file.read_text(encoding="utf-8"))
+        pins = {str(name): (str(pin["image"]), str(pin["content"])) for name, pin in noted.items()}
+    except (ValueError, AttributeError, TypeError, KeyError):
         raise UserError(f"{file} is not a list of image digests; build the images again with 'make images'.") from None
-    if unpinned:
-        raise UserError(f"{file} gives no digest for {unpinned[0]}; build the images again with 'make images'.")
+    for name, (image, _) in pins.items():
+        if "@sha256:" not in image:
+            raise UserError(f"{file} gives no digest for {name}; build the images again with 'make images'.")
     return pins
 
 

@@ -6,6 +6,7 @@ system; it may write to the workspace, to what `writable` names, and to its own 
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -92,7 +93,7 @@ class ContainerBackend:
         umask = os.umask(0)
         os.umask(umask)
         if os.getuid() == 0:  # the tasks are another user, of group 0
-            _open_to_group(place.workspace.root)
+            _open_to_group(place)
             os.umask(umask & ~0o070)
         kfps_own = docker_task_handler.run_docker_container
         docker_task_handler.run_docker_container = _WatchedContainer(events, self._memory).run
@@ -123,6 +124,8 @@ class ContainerBackend:
         for variable, default in _FROM_HOME.items():
             file = Path(os.environ.get(variable, default)).expanduser()
             if file.is_file():
+                if os.getuid() == 0:  # nobody but root may read it, and no task is root
+                    file = _copy_for_group(file, place.folder / "tmp" / "credentials")
                 environment[variable] = str(file)
                 secrets.append(file)
         for path in self._writable:
@@ -257,10 +260,22 @@ def _check_image(client: docker.DockerClient, image: str) -> None:
         ) from None
 
 
-def _open_to_group(folder: Path) -> None:
-    """Let group 0, which the tasks' user is in, write what root may."""
-    for parent, _, files in os.walk(folder):
-        for path in (Path(parent), *(Path(parent, name) for name in files)):
-            if not path.is_symlink():
-                mode = path.stat().st_mode
-                path.chmod(stat.S_IMODE(mode) | (mode & stat.S_IRWXU) >> 3)
+def _copy_for_group(file: Path, folder: Path) -> Path:
+    """A copy that group 0 may read and nobody else; it goes with the run's temporary files."""
+    folder.mkdir(exist_ok=True, mode=0o750)
+    copy = folder / file.name
+    shutil.copyfile(file, copy)
+    copy.chmod(0o640)
+    return copy
+
+
+def _open_to_group(place: RunPlace) -> None:
+    """Let group 0, which the tasks' user is in, write what root may; of the workspace's own, and of nothing else."""
+    workspace = place.workspace
+    own = [path for path in (workspace.root, workspace.runs, workspace.lock_file) if path.exists()]
+    for folder in (workspace.store, workspace.registry, place.folder):
+        own += [folder, *folder.rglob("*")] if folder.exists() else []
+    for path in own:
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(stat.S_IMODE(mode) | (mode & stat.S_IRWXU) >> 3)

@@ -1,6 +1,5 @@
 """A user's machine before a cluster: the stand-in API server, pinned images, and the command itself."""
 
-import json
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
@@ -64,8 +63,8 @@ def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _compiled: dict[str,
     """Images that were built and pushed. What was compiled once is kept: each time takes a second."""
     names = (LEAN_IMAGE, CPU_IMAGE, GPU_IMAGE)
     pins = {name: f"example.com/{name.replace(':', '-')}@sha256:{index:064x}" for index, name in enumerate(names)}
-    (tmp_path / "digests.json").write_text(json.dumps(pins))
     monkeypatch.setattr(images, "PINS_FILE", tmp_path / "digests.json")
+    images.write_pins(pins)
     compile_pipeline = submit.compile_pipeline
 
     def compile_once(output: Path, profile: Any, pins: Any, kubernetes_manifest: bool) -> list[str]:

@@ -59,6 +59,32 @@ def test_a_task_is_not_root_and_cannot_write_to_the_root_file_system(images: Non
     assert found["shm"] >= 2 * 2**30
 
 
+def test_credentials_that_only_their_owner_may_read_reach_the_task_and_are_not_left_behind(
+    images: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    secret = tmp_path / "credentials"
+    secret.write_text("[default]\naws_access_key_id = only-for-the-task\n")
+    secret.chmod(0o600)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(secret))
+
+    probe.run_in_container(probe.look_around_pipeline, tmp_path / "out", "look-around")
+
+    found = json.loads(next((tmp_path / "out" / "store").glob("look-around*/look-around/found")).read_text())
+    written = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert found["credentials"]
+    assert not [file for file in written if b"only-for-the-task" in file.read_bytes()]
+
+
+def test_files_beside_the_workspaces_own_keep_their_permissions(images: None, tmp_path: Path):
+    private = tmp_path / "private"
+    private.write_text("x")
+    private.chmod(0o600)
+
+    probe.run_in_container(probe.look_around_pipeline, tmp_path, "look-around")
+
+    assert private.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("target", ["lean", "cpu"])
 def test_an_image_holds_no_build_tool_and_nothing_of_the_machine_that_built_it(
     docker_engine: docker.DockerClient, target: str

@@ -195,12 +195,14 @@ def test_the_command_warns_of_images_that_are_not_pinned(tmp_path, monkeypatch):
     command = ["compile", "-o", str(tmp_path / "p.yaml"), "--profile", "cpu-only"]
 
     unpinned = CliRunner().invoke(app, command)
-    (tmp_path / "pins.json").write_text(json.dumps(PINS))
+    images.write_pins(PINS)
+    (tmp_path / "digests.json").rename(tmp_path / "pins.json")
     pinned = CliRunner().invoke(app, [*command, "--images", str(tmp_path / "pins.json")])
 
     assert unpinned.exit_code == pinned.exit_code == 0
     assert unpinned.output.splitlines()[1:] == [
-        "Not pinned by digest: lesionflow:cpu, lesionflow:lean; build and push them with 'make images REPOSITORY=...'."
+        "Not pinned by digest: lesionflow:cpu, lesionflow:lean; "
+        "build and push this code with 'make images REPOSITORY=...'."
     ]
     assert len(pinned.output.splitlines()) == 1
 
