@@ -1,6 +1,7 @@
 """What the Kubernetes API tells of the namespace: its account, permissions, quota and limits."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipelines.doctor import findings, quota
@@ -126,7 +127,12 @@ def _ranges(subject: Subject) -> Sequence[Any]:
 def _permissions(subject: Subject, who: Who, allowed: Callable[[Any], bool], mend: str) -> Finding:
     from kubernetes.client import V1ResourceAttributes
 
-    asked = [one for one in PERMISSIONS if one.who is who and not one.optional]
+    store = subject.profile.object_store
+    asked = [
+        replace(one, name=store.secret) if store and one.of_object_store else one
+        for one in PERMISSIONS
+        if one.who is who and (store or not one.of_object_store)
+    ]
     lacking: list[Permission] = [
         one for one in asked if not allowed(V1ResourceAttributes(**one.attributes(subject.namespace)))
     ]

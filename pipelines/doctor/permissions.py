@@ -30,8 +30,8 @@ class Permission:
     """Only this object; empty for all."""
     cluster_wide: bool = False
     """Needs a ClusterRole; a Role in the namespace is not enough."""
-    optional: bool = False
-    """Needed only in the case that `why` names."""
+    of_object_store: bool = False
+    """Needed with a profile that has an `object_store` only, and then for its Secret."""
 
     def __str__(self) -> str:
         """As kubectl says it, e.g. `list workflows.argoproj.io`."""
@@ -62,7 +62,7 @@ PERMISSIONS = (
     Permission(Who.EXAMINER, "list", "resourcequotas", "quota left"),
     Permission(Who.EXAMINER, "list", "limitranges", "limits that would refuse a pod"),
     Permission(Who.EXAMINER, "get", "configmaps", "the default pipeline root", name="kfp-launcher"),
-    Permission(Who.EXAMINER, "get", "namespaces", "whether the namespace exists", cluster_wide=True),
+    Permission(Who.EXAMINER, "get", "namespaces", "whether the namespace exists"),
     Permission(Who.EXAMINER, "list", "nodes", "nodes that a task fits on", cluster_wide=True),
     Permission(Who.EXAMINER, "list", "pods", "what of a node is already in use", cluster_wide=True),
     Permission(
@@ -82,7 +82,7 @@ PERMISSIONS = (
         "secrets",
         "credentials of KFP's own object store; not used with gs:// and workload identity",
         name="mlpipeline-minio-artifact",
-        optional=True,
+        of_object_store=True,
     ),
 )
 """Every permission that lesionflow uses, and why."""

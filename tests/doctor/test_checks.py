@@ -9,6 +9,7 @@ import pytest
 from doctor.registry_server import DIGEST, Registry
 from kfp_api.server import KfpApiServer
 from kube_api.server import KubeApiServer
+from s3_server import S3Server
 
 from components.common import storage
 from components.common.errors import UserError
@@ -118,6 +119,35 @@ def test_the_registry_is_written_to(gcs: str, find: Find) -> None:
 def test_data_is_read(gcs: str, find: Find) -> None:
     storage.write_bytes(f"gs://{gcs}/data/metadata.csv", b"image_id\n")
     assert find(checks.data, data=f"gs://{gcs}/data").what == f"gs://{gcs}/data: 1 files, readable"
+
+
+@pytest.mark.parametrize("option", ["registry", "data"])
+@pytest.mark.parametrize("scheme", ["s3", "minio"])
+def test_a_store_that_only_the_pods_reach_is_not_looked_for_at_amazon(
+    find: Find, monkeypatch: pytest.MonkeyPatch, option: str, scheme: str
+) -> None:
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(storage, "write_bytes", pytest.fail)
+    monkeypatch.setattr(storage, "list_files", pytest.fail)
+    finding = find(getattr(checks, option), **{option: f"{scheme}://bucket/x"})
+    words = "only the pods reach http://minio-service.kubeflow:9000; set AWS_ENDPOINT_URL_S3 to try"
+    assert finding == Finding(Status.UNCHECKED, f"could not be checked: {words}")
+
+
+def test_that_store_is_tried_where_its_address_is_known(s3_server: S3Server, find: Find) -> None:
+    assert find(checks.registry, registry="s3://bucket/models").status is Status.FINE
+    storage.write_bytes("s3://bucket/data/metadata.csv", b"image_id\n")
+    assert find(checks.data, data="s3://bucket/data").status is Status.FINE
+
+
+def test_a_registry_whose_store_ignores_conditions(
+    s3_server: S3Server, find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.common.storage.s3._conditional", set())
+    s3_server.ignores_conditions = True
+    finding = find(checks.registry, registry="s3://bucket/models")
+    assert (finding.status, finding.mend) == (Status.CROSS, "upgrade it, or use another store"), finding
 
 
 def gpu(registry: Registry, digest: str = DIGEST) -> dict[str, dict[str, str]]:

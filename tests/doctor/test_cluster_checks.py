@@ -119,9 +119,18 @@ def test_each_permission_that_the_account_lacks_is_named(
     assert "kubectl apply -k" in finding.mend
 
 
-def test_a_secret_that_only_some_stores_need_is_no_cross(kube: KubeApiServer, find: Find) -> None:
+def test_the_secret_of_the_object_store_is_asked_for(kube: KubeApiServer, find: Find, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("{extends: generic, object_store: {endpoint: 'https://s3.example.com', secret: our-store}}")
     kube.account_denied.add("get secrets")
-    assert find(cluster_checks.account_permissions).status is Status.FINE
+    for profile, secret in (("generic", "mlpipeline-minio-artifact"), (str(own), "our-store")):
+        finding = find(cluster_checks.account_permissions, profile=profile)
+        assert (finding.status, finding.what) == (Status.CROSS, f"lacks get secrets {secret}")
+
+
+def test_without_an_object_store_its_secret_is_not_asked_for(kube: KubeApiServer, find: Find) -> None:
+    kube.account_denied.add("get secrets")
+    assert find(cluster_checks.account_permissions, profile="gke").status is Status.FINE
 
 
 @pytest.mark.parametrize(

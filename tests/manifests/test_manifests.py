@@ -30,6 +30,11 @@ CUSTOM = {
     ),
 }
 """Kinds that exist with their CRD only -> apiVersion, fields of the spec that we use."""
+METADATA_SERVERS = {
+    "0.0.0.0/0": ["169.254.0.0/16"],
+    "::/0": ["fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128"],
+}
+"""All addresses -> those among them that give away the node's credentials."""
 PINS = {f"lesionflow:{name}": f"registry.example.com/lesionflow@sha256:{'0' * 64}" for name in ("lean", "cpu", "gpu")}
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which has kustomize, is missing")
@@ -38,7 +43,7 @@ needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kube
 def _build(folder: Path) -> list[dict]:
     done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # no deprecated fields
+    assert "deprecated" not in done.stderr.lower(), done.stderr  # other warnings are about versions of kubectl
     return list(yaml.safe_load_all(done.stdout))
 
 
@@ -65,13 +70,12 @@ def _by_kind(resources: list[dict], kind: str) -> dict[str, dict]:
 
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_built_overlay_is_the_golden_one(overlay, snapshot):
+def test_the_built_overlay_is_the_golden_one(overlay, built, snapshot):
     """After a wanted change: scripts/test --snapshot-update tests/manifests."""
-    done = subprocess.run(
-        ["kubectl", "kustomize", str(MANIFESTS / "overlays" / overlay)], capture_output=True, text=True, check=True
-    )
+    resources = {f"{resource['kind']} {resource['metadata']['name']}": resource for resource in built[overlay]}
 
-    assert done.stdout == snapshot
+    assert len(resources) == len(built[overlay])
+    assert dict(sorted(resources.items())) == snapshot
 
 
 @needs_kubectl
@@ -104,7 +108,7 @@ def test_what_needs_a_crd_can_be_added(overlay, everything):
     _check_pod_default(custom["PodDefault"]["spec"])
     model = custom["InferenceService"]["spec"]["predictor"]["model"]
     assert model["modelFormat"]["name"] == "tensorflow"
-    assert "://" in model["storageUri"]
+    assert model["storageUri"].startswith("gs://" if overlay == "gke-gpu" else "s3://mlpipeline/private/")
 
 
 def _check_pod_default(spec: dict) -> None:
@@ -130,8 +134,16 @@ def test_nothing_of_an_existing_namespace_is_changed(overlay, everything):
     assert len(policies) == (5 if overlay == "gke-gpu" else 4)
     for policy in policies.values():
         assert policy["spec"]["podSelector"] == {"matchLabels": dict([PART_OF])}
+        assert "ingress" not in policy["spec"]
     for binding in [*_by_kind(resources, "RoleBinding").values(), *_by_kind(resources, "ClusterRoleBinding").values()]:
         assert [subject["namespace"] for subject in binding["subjects"]] == ["team"]
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_reads_beyond_the_namespace_is_added_by_hand_and_for_each_namespace(overlay, built, everything):
+    assert not {resource["kind"] for resource in built[overlay]} & {"ClusterRole", "ClusterRoleBinding"}
+    assert set(_by_kind(everything[overlay], "ClusterRoleBinding")) == {"lesionflow-doctor.team"}
 
 
 @needs_kubectl
@@ -142,8 +154,7 @@ def test_one_line_renames_the_namespace_everywhere(overlay, tmp_path):
     file.write_text(file.read_text().replace("namespace: lesionflow", "namespace: team"))
 
     for resource in _build(file.parent):
-        cluster_scoped = resource["kind"] in ("Namespace", "ClusterRole", "ClusterRoleBinding")
-        assert resource["metadata"].get("namespace") == (None if cluster_scoped else "team")
+        assert resource["metadata"].get("namespace") == (None if resource["kind"] == "Namespace" else "team")
         assert resource["kind"] != "Namespace" or resource["metadata"]["name"] == "team"
         assert {subject["namespace"] for subject in resource.get("subjects", [])} <= {"team"}
 
@@ -155,16 +166,22 @@ def test_the_network_is_closed_but_for_what_is_named(overlay, built):
 
     deny = policies["lesionflow-default-deny"]["spec"]
     assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert {name for name, policy in policies.items() if "ingress" in policy["spec"]} == {"lesionflow-ui-artifact"}
+    (into_kfps_own,) = policies["lesionflow-ui-artifact"]["spec"]["ingress"]
+    assert into_kfps_own["from"]
+    assert into_kfps_own["ports"]
+    (chosen,) = policies["lesionflow-ui-artifact"]["spec"]["podSelector"]["matchLabels"].values()
+    assert chosen == "ml-pipeline-ui-artifact"
     for policy in policies.values():
-        assert "ingress" not in policy["spec"]
         for rule in policy["spec"].get("egress", []):
             assert rule["to"], "to anywhere"
             assert rule["ports"], "at any port"
             for peer in rule["to"]:
-                if peer.get("ipBlock", {}).get("cidr") == "0.0.0.0/0":
-                    assert peer["ipBlock"]["except"] == ["169.254.0.0/16"]
+                if peer.get("ipBlock", {}).get("cidr") in METADATA_SERVERS:
+                    assert peer["ipBlock"]["except"] == METADATA_SERVERS[peer["ipBlock"]["cidr"]]
     reached = {peer["ipBlock"]["cidr"] for p in policies.values() for r in p["spec"].get("egress", [])
                for peer in r["to"] if "ipBlock" in peer}  # fmt: skip
+    assert reached >= set(METADATA_SERVERS)
     assert ("169.254.169.254/32" in reached) == (overlay == "gke-gpu")
 
 
@@ -196,8 +213,11 @@ def test_the_pods_of_a_profile_fit_into_its_overlay(overlay, profile, built):
     for needs in (asked.training, asked.steps):
         assert parse_quantity(needs.memory_limit) <= parse_quantity(largest)
         assert parse_quantity(needs.cpu_request) <= parse_quantity(quota["requests.cpu"])
-    root = yaml.safe_load(_by_kind(resources, "ConfigMap")["kfp-launcher"]["data"]["providers"])
+    config = _by_kind(resources, "ConfigMap")["kfp-launcher"]["data"]
+    root = yaml.safe_load(config["providers"])
     if asked.object_store:
+        # What the Secret of a namespace opens in KFP's own store.
+        assert config["defaultPipelineRoot"].startswith("s3://mlpipeline/private-artifacts/lesionflow/")
         launcher = root["s3"]["default"]
         assert launcher["endpoint"] == asked.object_store.endpoint
         assert launcher["credentials"]["secretRef"]["secretName"] == asked.object_store.secret
