@@ -83,7 +83,12 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
         """
         # Never cached: its answer is what makes the caching of everything after it right.
         data = _task(
-            fingerprint, source=source, weights=weights, duplicate_pairs=duplicate_pairs, fixed_test=fixed_test
+            fingerprint,
+            source=source,
+            weights=weights,
+            duplicate_pairs=duplicate_pairs,
+            fixed_test=fixed_test,
+            registry=registry,
         ).set_caching_options(False)
         ingested = _task(
             ingest, source=source, fingerprint=data.output, stored_size=stored_size, max_quarantine=max_quarantine

@@ -6,7 +6,9 @@ from components.common.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
-def fingerprint(source: str, weights: str = "imagenet", duplicate_pairs: str = "", fixed_test: str = "") -> str:
+def fingerprint(
+    source: str, weights: str = "imagenet", duplicate_pairs: str = "", fixed_test: str = "", registry: str = ""
+) -> str:
     """Digest everything that comes from outside, so that later steps are reused exactly when they may be.
 
     Args:
@@ -14,6 +16,7 @@ def fingerprint(source: str, weights: str = "imagenet", duplicate_pairs: str = "
         weights: imagenet, none, or the path, gs:// or s3:// URI of a weights file.
         duplicate_pairs: optional CSV of image pairs that must stay on one side.
         fixed_test: optional list of the test images.
+        registry: folder, gs:// or s3:// prefix that will receive the model; only tried, no part of the digest.
 
     Returns:
         The digest, as hexadecimal.
@@ -22,5 +25,11 @@ def fingerprint(source: str, weights: str = "imagenet", duplicate_pairs: str = "
     from components.fingerprint.fingerprint import fingerprint as run
 
     return run_step(
-        "fingerprint", run, source=source, weights=weights, duplicate_pairs=duplicate_pairs, fixed_test=fixed_test
+        "fingerprint",
+        run,
+        source=source,
+        weights=weights,
+        duplicate_pairs=duplicate_pairs,
+        fixed_test=fixed_test,
+        registry=registry,
     )

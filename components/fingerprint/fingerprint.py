@@ -18,7 +18,9 @@ from components.ingest.metadata import NoMetadata, find_metadata
 _THREADS = 8  # waiting for the disk, mostly; CRC-32 releases the interpreter's lock
 
 
-def fingerprint(source: str, weights: str = "imagenet", duplicate_pairs: str = "", fixed_test: str = "") -> str:
+def fingerprint(
+    source: str, weights: str = "imagenet", duplicate_pairs: str = "", fixed_test: str = "", registry: str = ""
+) -> str:
     """Digest the source and the other external inputs, without decoding an image.
 
     Counted are the metadata's content and every image's relative name, size and checksum (from the
@@ -29,6 +31,8 @@ def fingerprint(source: str, weights: str = "imagenet", duplicate_pairs: str = "
         weights: `imagenet`, `none`, or the path, gs:// or s3:// URI of a weights file.
         duplicate_pairs: optional CSV, path, gs:// or s3:// URI.
         fixed_test: optional CSV, path, gs:// or s3:// URI.
+        registry: where the model will go; no part of the digest. Its store is tried here, in the first step of a
+            run: what `promote` would stumble over, after all the training, is said at once.
 
     Returns:
         SHA-256, hexadecimal.
@@ -36,6 +40,8 @@ def fingerprint(source: str, weights: str = "imagenet", duplicate_pairs: str = "
     Raises:
         UserError: something is not there or cannot be used.
     """
+    if registry:
+        storage.check_swaps(registry)
     inputs = {
         "weights": weights if weights in ("imagenet", "none") else _file(weights, "starting weights"),
         "duplicate_pairs": _file(duplicate_pairs, "list of duplicate pairs") if duplicate_pairs else "",

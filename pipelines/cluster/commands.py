@@ -50,27 +50,26 @@ def submit(
     verbose: Annotated[bool, typer.Option("--verbose", help="Say why nothing is known of waiting pods.")] = False,
 ) -> None:
     """Run the pipeline on a Kubeflow cluster."""
-    from components.common.container_image import WEIGHTS_FOLDER
     from components.common.recipe import load_recipe
-    from components.gate.policy import check_policy
     from pipelines.cluster.profile import load_profile
-    from pipelines.cluster.submit import check_pinned, check_uri, prepare, send
+    from pipelines.cluster.submit import check_pinned, prepare, send
+    from pipelines.cluster.values import check_uri, check_values
 
     settings = _settings(config, experiment, endpoint, namespace, kube_context)
-    check_policy(metric, min_f1)  # not after hours in a queue
-    in_image = weights.startswith(WEIGHTS_FOLDER)
     parameters = {
-        "source": check_uri("--data", data),
-        "registry": check_uri("--registry", registry),
-        "checkpoints": check_uri("--checkpoints", checkpoints, words=("",)),
+        "source": data,
+        "registry": registry,
+        "checkpoints": checkpoints,
         "recipe": load_recipe(recipe).model_dump_json(),
-        "weights": weights if in_image else check_uri("--weights", weights, words=("imagenet", "none")),
-        "duplicate_pairs": check_uri("--duplicate-pairs", duplicate_pairs, words=("",)),
-        "fixed_test": check_uri("--fixed-test", fixed_test, words=("",)),
+        "weights": weights,
+        "duplicate_pairs": duplicate_pairs,
+        "fixed_test": fixed_test,
         "seed": seed,
         "gate_metric": metric,
         "threshold": min_f1,
     }
+    options = {name: f"--{name.replace('_', '-')}" for name in parameters}
+    check_values(parameters, options | {"source": "--data"})
     if pipeline_root is not None:
         check_uri("--pipeline-root", pipeline_root)
     console = Console(file=sys.stdout)
@@ -89,17 +88,18 @@ def submit(
 
     client = connect(settings)
     run: Any = send(client, submission)
-    console.print(f"Run:  {submission.run_name}, {run.run_id}", highlight=False, soft_wrap=True)
+    console.print(f"Run:  {submission.run_name}, {run.run_id}", markup=False, highlight=False, soft_wrap=True)
     if url := run_url(settings, run.run_id):
         console.print(f"See:  {url}", highlight=False, soft_wrap=True, markup=False)
     if not wait:
-        console.print(f"Next: lesionflow status {run.run_id}", highlight=False, soft_wrap=True)
+        console.print(f"Next: lesionflow status {run.run_id}", markup=False, highlight=False, soft_wrap=True)
         return
     try:
         raise typer.Exit(follow(client, settings, run.run_id, console, verbose))
     except KeyboardInterrupt:
         console.print(
-            f"[bold yellow]The run goes on.[/] Look again with: lesionflow status {run.run_id}; stop it on its page.",
+            f"[bold yellow]The run goes on.[/] Look again with: lesionflow status {_escaped(run.run_id)}; "
+            "stop it on its page.",
             highlight=False,
             soft_wrap=True,
         )
@@ -228,11 +228,14 @@ def _show_plan(console: Console, submission: "Submission", known: "Known | None"
     plan.add_column(style="bold", no_wrap=True)
     plan.add_column(overflow="fold")
     plan.add_row("pipeline", f"{NAME}{state(known and known.pipeline)}")
-    plan.add_row("version", f"{submission.version}{state(known and known.version)}")
-    plan.add_row("experiment", f"{submission.experiment}{state(known and known.experiment)}")
-    plan.add_row("run", f"{submission.run_name} [green](new)[/]")
-    plan.add_row("service account", submission.service_account)
-    plan.add_row("pipeline root", submission.pipeline_root or "[dim]the cluster's default[/]")
+    plan.add_row("version", f"{_escaped(submission.version)}{state(known and known.version)}")
+    plan.add_row("experiment", f"{_escaped(submission.experiment)}{state(known and known.experiment)}")
+    plan.add_row("run", f"{_escaped(submission.run_name)} [green](new)[/]")
+    plan.add_row("service account", _escaped(submission.service_account))
+    root = submission.pipeline_root
+    plan.add_row("pipeline root", _escaped(root) if root else "[dim]the cluster's default[/]")
+    store = submission.object_store
+    plan.add_row("s3:// leads to", _escaped(store) if store else "[dim]Amazon's S3[/]")
     for label, values in (
         ("images", submission.images),
         ("parameters", [f"{name} = {value}" for name, value in submission.parameters.items()]),
@@ -256,7 +259,7 @@ def _table(client: Any, runs: Any) -> Any:
         table.add_column(title, no_wrap=title != "name", overflow="fold")
     for run in runs:
         started, duration, state, outcome = _facts(client, run)
-        table.add_row(run.run_id[:8], _escaped(run.display_name or ""), state, started, duration, outcome)
+        table.add_row(*map(_escaped, (run.run_id[:8], run.display_name or "", state, started, duration, outcome)))
     return table
 
 

@@ -4,8 +4,10 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import kfp
 from kfp_server_api import Configuration
@@ -132,6 +134,9 @@ def _credentials(settings: ClusterSettings, configuration: Configuration, reach:
     """Put the credentials into `configuration`; return what they are, in words, and a cookie if they are one."""
     if reach:
         return "it was sent the credentials of your kubeconfig", None
+    given = settings.token or settings.token_file or settings.dex_username or settings.iap_client_id
+    if given or PROJECTED_TOKEN.is_file():
+        _check_private(configuration.host)
     if settings.token:
         token = _checked(settings.token.get_secret_value(), TOKEN_VARIABLE)
         _bear(configuration, lambda: token)
@@ -141,7 +146,9 @@ def _credentials(settings: ClusterSettings, configuration: Configuration, reach:
     if settings.dex_username:
         from pipelines.cluster.dex import session_cookie
 
-        cookie = session_cookie(configuration.host, settings.dex_username, _dex_password(settings), settings.ca_file)
+        cookie = session_cookie(
+            configuration.host, settings.dex_username, _dex_password(settings), settings.ca_file, settings.dex_host
+        )
         return f"it was sent the Dex session of {settings.dex_username}", cookie
     if settings.iap_client_id:
         _bear(configuration, _renewed(lambda: _iap_token(settings.iap_client_id)))
@@ -149,6 +156,24 @@ def _credentials(settings: ClusterSettings, configuration: Configuration, reach:
     if PROJECTED_TOKEN.is_file():
         return _token_file(PROJECTED_TOKEN, configuration), None
     return "it was sent no credentials", None
+
+
+def _check_private(endpoint: str) -> None:
+    """Refuse to send credentials where anyone on the way can read them.
+
+    Plain HTTP is for this machine, and for the cluster's own services, whose names nobody outside it resolves.
+    """
+    address = urlsplit(endpoint)
+    name = address.hostname or ""
+    try:
+        inside = ip_address(name).is_loopback
+    except ValueError:
+        inside = "." not in name or name.endswith((".localhost", ".svc", ".svc.cluster.local"))
+    if address.scheme != "https" and not inside:
+        raise UserError(
+            f"Credentials are not sent over plain HTTP to {name}; make the endpoint https://, or, in the cluster, "
+            "the service's name as in http://ml-pipeline.kubeflow.svc:8888."
+        )
 
 
 def _bear(configuration: Configuration, token: Callable[[], str]) -> None:

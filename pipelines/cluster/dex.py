@@ -12,7 +12,7 @@ from pipelines.cluster.errors import ClusterError
 _TIME_LIMIT = 30
 
 
-def session_cookie(endpoint: str, username: str, password: str, ca_file: Path | None = None) -> str:
+def session_cookie(endpoint: str, username: str, password: str, ca_file: Path | None = None, dex_host: str = "") -> str:
     """Log in and return the session as the value of a Cookie header; empty if nobody asks for a login.
 
     Args:
@@ -20,9 +20,10 @@ def session_cookie(endpoint: str, username: str, password: str, ca_file: Path | 
         username: of a user that Dex keeps itself.
         password: of that user.
         ca_file: the authority that signed the endpoint's certificate.
+        dex_host: where the login page is; empty for the endpoint's host.
 
     Raises:
-        UserError: Dex refuses the two, or what answers is not Dex.
+        UserError: Dex refuses the two, or what answers is not Dex or is elsewhere.
         ClusterError: the endpoint does not answer.
     """
     import requests
@@ -43,14 +44,31 @@ def session_cookie(endpoint: str, username: str, password: str, ca_file: Path | 
                 page = session.get(way, timeout=_TIME_LIMIT)
             if "/auth/" not in page.url:
                 raise UserError(f"{endpoint} sends strangers to {_bare(page.url)}, which is not a login page of Dex.")
-            page = session.post(page.url, data={"login": username, "password": password}, timeout=_TIME_LIMIT)
-            if not page.history:
+            _check_page(endpoint, page.url, dex_host)
+            form = {"login": username, "password": password}
+            answer = session.post(page.url, data=form, timeout=_TIME_LIMIT, allow_redirects=False)
+            if not answer.is_redirect:
                 raise UserError(f"Dex does not accept the password of {username}.")
+            # By hand: some redirects would have the password posted once more, anywhere.
+            page = session.get(urljoin(page.url, answer.headers["Location"]), timeout=_TIME_LIMIT)
             if urlsplit(page.url).path.endswith("/approval"):
                 session.post(page.url, data={"approval": "approve"}, timeout=_TIME_LIMIT)
         except requests.RequestException as error:
             raise ClusterError(f"The login at {endpoint} failed: {type(error).__name__}; check the endpoint.") from None
         return "; ".join(f"{cookie.name}={cookie.value}" for cookie in session.cookies)
+
+
+def _check_page(endpoint: str, page: str, dex_host: str) -> None:
+    """Refuse a login page that is not where the user expects it: redirects lead anywhere."""
+    expected, found = urlsplit(endpoint), urlsplit(page)
+    if expected.scheme == "https" != found.scheme:
+        raise UserError(f"The login page {_bare(page)} of {endpoint} is not https; the password was not sent.")
+    host = dex_host.lower() or expected.hostname
+    if found.hostname != host:
+        raise UserError(
+            f"{endpoint} sends its login to {found.hostname}, not to {host}; the password was not sent, set "
+            f"`dex_host: {found.hostname}` if that host is yours."
+        )
 
 
 def _bare(url: str) -> str:

@@ -134,7 +134,7 @@ def _show(outcome: Outcome, run: Any, console: Console) -> None:
     elif outcome.status == "refused":
         text = f"[bold red]Refused:[/] {escape(outcome.error)} Nothing was promoted."
     else:
-        text = f"[bold red]Failed:[/] {escape(outcome.error)}\nLogs:     lesionflow logs {run.run_id}"
+        text = f"[bold red]Failed:[/] {escape(outcome.error)}\nLogs:     lesionflow logs {escape(run.run_id)}"
     console.print(text, highlight=False, soft_wrap=True)
 
 

@@ -52,6 +52,8 @@ class ClusterSettings(BaseModel):
     iap_client_id: str = ""
     """OAuth client of Google's Identity-Aware Proxy in front of the endpoint."""
     dex_username: str = ""
+    dex_host: str = ""
+    """Where Dex's login page is, if not on the endpoint's host: the password goes nowhere else."""
     dex_password_file: Path | None = None
     dex_password: SecretStr | None = None
     """From the environment only."""

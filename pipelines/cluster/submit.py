@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 import kfp
 import yaml
@@ -24,7 +23,6 @@ from kfp_server_api import (
 )
 
 from components.common.errors import UserError
-from components.common.storage import is_remote
 from pipelines.cluster import transport
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.profile import ClusterProfile
@@ -52,6 +50,8 @@ class Submission:
     run_name: str
     service_account: str
     pipeline_root: str | None
+    object_store: str | None
+    """Where the pods' s3:// leads; None for Amazon's."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +61,6 @@ class Known:
     pipeline: Any | None
     version: Any | None
     experiment: Any | None
-
-
-def check_uri(option: str, uri: str, words: tuple[str, ...] = ()) -> str:
-    """Refuse a place that pods cannot see.
-
-    Args:
-        option: where `uri` came from.
-        uri: an object store's URI, or one of `words`.
-        words: that have a meaning of their own.
-
-    Raises:
-        UserError: it is a path of this machine, or a scheme that the steps do not read.
-    """
-    if uri in words or (is_remote(uri) and urlsplit(uri).netloc):
-        return uri
-    among = f"{', '.join(words)}, " if any(words) else ""
-    reason = "names no bucket" if is_remote(uri) else "is a path of this machine, which pods cannot see"
-    raise UserError(f"{option} {uri} {reason}; expected {among}gs://bucket/... or s3://bucket/... .")
 
 
 def prepare(
@@ -108,6 +90,7 @@ def prepare(
         run_name=run_name or f"run-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         service_account=service_account or profile.service_account,
         pipeline_root=pipeline_root,
+        object_store=profile.object_store.endpoint if profile.object_store else None,
     )
 
 

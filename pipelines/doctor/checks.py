@@ -1,5 +1,6 @@
 """The checks of `lesionflow doctor`, in order, and how they are gone through."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -83,7 +84,13 @@ def pipeline_root(subject: Subject) -> Finding:
 
 def registry(subject: Subject) -> Finding:
     """Promoted models can be written."""
-    return _writable(subject.registry) if subject.registry else findings.skipped("give it with --registry")
+    if not subject.registry:
+        return findings.skipped("give it with --registry")
+    if unreached := _only_pods_reach(subject.registry, subject.profile):
+        return unreached
+    found = _writable(subject.registry)
+    storage.check_swaps(subject.registry)  # what two promotions at once rely on
+    return found
 
 
 def data(subject: Subject) -> Finding:
@@ -92,6 +99,8 @@ def data(subject: Subject) -> Finding:
         return findings.skipped("give it with --data")
     if not storage.is_remote(subject.data):
         return _local(subject.data)
+    if unreached := _only_pods_reach(subject.data, subject.profile):
+        return unreached
     files = storage.list_files(subject.data)
     smallest = min(files, key=lambda file: file.size)
     storage.read_bytes(storage.join(subject.data, smallest.name))
@@ -155,6 +164,14 @@ def _tried(check: Check, subject: Subject) -> Finding:
     except (UserError, ClusterError) as error:
         what, _, mend = str(error).rstrip(".").partition("; ")
         return findings.cross(what, mend or "correct it and try again")
+
+
+def _only_pods_reach(uri: str, profile: ClusterProfile) -> Finding | None:
+    """The finding on an address that leads the pods to a store of the cluster, and this machine to Amazon."""
+    led = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if profile.object_store is None or led or not uri.startswith(("s3://", "minio://")):
+        return None
+    return findings.unchecked(f"only the pods reach {profile.object_store.endpoint}; set AWS_ENDPOINT_URL_S3 to try")
 
 
 def _writable(uri: str) -> Finding:

@@ -115,7 +115,7 @@ def list_(
         future = next_times(each.run, since, each.created_at, datetime.now(UTC), zone, 1) if each.active else []
         table.add_row(
             escape(each.name),
-            trigger(each.run),
+            escape(trigger(each.run)),
             "[yellow]paused[/]" if not each.active else minute(future[0]) if future else "ended",
             escape(version(each.run, server)),
             f"{_OUTCOMES.get(str(last.state), '▸')} {since.astimezone(zone):%Y-%m-%d}" if last and since else "—",

@@ -26,14 +26,17 @@ def changes(console: Console, desired: Desired, observed: list[Observed], server
     wanted |= {"experiment": desired.experiment} | ({"paused": "true"} if desired.schedule.paused else {})
     if not observed:
         say(console, f"{desired.schedule.name} is not on the server", mark="")
-        _table(console, ["", file], [[name, f"[green]{escape(value)}[/]"] for name, value in wanted.items()])
+        _table(console, ["", file], [[escape(name), f"[green]{escape(value)}[/]"] for name, value in wanted.items()])
     for each in observed:
         there = settings(each.run, server) | ({} if each.active else {"paused": "true"})
         names = [name for name in {**there, **wanted} if there.get(name) != wanted.get(name)]
         origin = "" if each.digest else ", not made from a file"
         created = minute(each.created_at.astimezone(UTC))
         say(console, f"{each.name}, on the server since {created} UTC{origin}", mark="")
-        rows = [[n, f"[red]{escape(there.get(n, '—'))}[/]", f"[green]{escape(wanted.get(n, '—'))}[/]"] for n in names]
+        rows = [
+            [escape(name), f"[red]{escape(there.get(name, '—'))}[/]", f"[green]{escape(wanted.get(name, '—'))}[/]"]
+            for name in names
+        ]
         _table(console, ["", "on the server", file], rows or [["the same settings"]])
 
 

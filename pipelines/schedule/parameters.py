@@ -27,9 +27,9 @@ def check_parameters(given: Mapping[str, Any], spec: Mapping[str, Any], where: s
     Raises:
         UserError: an unknown, missing or badly typed parameter.
     """
-    spec = spec.get("pipeline_spec", spec)
-    declared: Mapping[str, Any] = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
-    pipeline = spec.get("pipelineInfo", {}).get("name", "the pipeline")
+    root = spec.get("pipeline_spec", spec).get("root", {})
+    declared: Mapping[str, Any] = root.get("inputDefinitions", {}).get("parameters", {})
+    pipeline = pipeline_name(spec) or "the pipeline"
     for name, value in given.items():
         if name not in declared:
             close = get_close_matches(name, declared, n=1)
@@ -41,3 +41,12 @@ def check_parameters(given: Mapping[str, Any], spec: Mapping[str, Any], where: s
     for name, declaration in declared.items():
         if name not in given and "defaultValue" not in declaration and not declaration.get("isOptional"):
             raise UserError(f"{where}: {pipeline} needs the parameter {name}; add it under `parameters`.")
+
+
+def pipeline_name(spec: Mapping[str, Any]) -> str:
+    """What a pipeline calls itself; empty if nothing.
+
+    Args:
+        spec: as of `check_parameters`.
+    """
+    return spec.get("pipeline_spec", spec).get("pipelineInfo", {}).get("name", "")

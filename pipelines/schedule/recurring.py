@@ -16,10 +16,11 @@ from components.common.errors import UserError
 from pipelines.cluster import transport
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.runs import find_experiment, where_equal
-from pipelines.cluster.submit import check_uri
 from pipelines.cluster.transport import Refused, Unanswered
-from pipelines.schedule.parameters import check_parameters
+from pipelines.cluster.values import check_uri, check_values
+from pipelines.schedule.parameters import check_parameters, pipeline_name
 from pipelines.schedule.spec import LATEST, Schedule
+from pipelines.training import NAME
 
 _MARK = re.compile(r"\[lesionflow ([0-9a-f]{16})\]")
 """In the description: the one field that is ours to fill and that the server keeps as it is."""
@@ -99,10 +100,6 @@ def _rfc3339(time: datetime | None) -> str | None:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if time else None
 
 
-PLACES = {"source", "registry", "checkpoints", "duplicate_pairs", "fixed_test"}
-"""Parameters that name something which a pod has to reach."""
-
-
 class Server:
     """The calls that schedules need. Every error is a `Refused` or an `Unanswered` (see `cluster.transport`)."""
 
@@ -121,14 +118,20 @@ class Server:
             where: the file, for errors.
 
         Raises:
-            UserError: there is no such pipeline or version, it does not take these parameters, or one names
-                a path of this machine.
+            UserError: there is no such pipeline or version, it does not take these parameters, or a run would
+                fail of them.
         """
         pipeline_id = self._pipeline_id(schedule.pipeline, where)
         version = self._version(pipeline_id, schedule, where)
-        check_parameters(schedule.parameters, version.pipeline_spec or {}, where)
-        for name in PLACES & schedule.parameters.keys():
-            check_uri(f"{where}: {name}", schedule.parameters[name], words=("",))
+        spec = version.pipeline_spec or {}
+        check_parameters(schedule.parameters, spec, where)
+        try:
+            if schedule.pipeline_root is not None:
+                check_uri("pipeline_root", schedule.pipeline_root)
+            if pipeline_name(spec) == NAME:  # what another pipeline's parameters mean is not known
+                check_values(schedule.parameters)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
         pinned = "" if schedule.version == LATEST else version.pipeline_version_id
         experiment = schedule.experiment or experiment
         return Desired(schedule, pipeline_id, pinned, experiment, self._experiment_id(experiment))

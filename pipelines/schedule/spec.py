@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from components.common.errors import UserError
+from pipelines.cluster.profile import ClusterProfile
 from pipelines.schedule.cron import six_fields
 
 LATEST = "latest"
@@ -87,8 +88,8 @@ class Schedule(BaseModel):
     paused: StrictBool = False
     experiment: Text | None = None
     """Of the runs; None for the one in the settings of the cluster."""
-    service_account: Text | None = None
-    """That the runs' pods use; None for the server's default."""
+    service_account: Text = ClusterProfile.model_fields["service_account"].default
+    """That the runs' pods use. Always sent: the server's own default may do far more, or reach no bucket."""
     pipeline_root: Text | None = None
     """Where the runs' artifacts go; None for the server's default."""
     parameters: Annotated[dict[str, Any], AfterValidator(_parameters)] = {}

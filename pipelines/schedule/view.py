@@ -12,9 +12,6 @@ from pipelines.schedule.cron import six_fields, times
 from pipelines.schedule.recurring import Server
 from pipelines.schedule.spec import LATEST
 
-_DEFAULT_ACCOUNT = "pipeline-runner"
-"""What an unconfigured server fills in."""
-
 
 def settings(run: api.V2beta1RecurringRun, server: Server) -> dict[str, str]:
     """The settings of a recurring run, named as in a schedule's file; those left at their default are absent."""
@@ -30,7 +27,7 @@ def settings(run: api.V2beta1RecurringRun, server: Server) -> dict[str, str]:
         "pipeline": _pipeline(values, server),
         "version": version(run, server),
         "experiment": server.experiment_name(values.experiment_id) if values.experiment_id else "",
-        "service_account": "" if values.service_account == _DEFAULT_ACCOUNT else values.service_account or "",
+        "service_account": values.service_account or "",
     }
     runtime = values.runtime_config or api.V2beta1RuntimeConfig()
     shown["pipeline_root"] = runtime.pipeline_root or ""

@@ -221,3 +221,31 @@ def test_iap_without_google_credentials(api: KfpApiServer, tmp_path: Path, monke
     (tmp_path / "key.json").write_text("{}")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
     assert "no identity token for IAP" in refusal(ClusterSettings(endpoint=api.url, iap_client_id="client"))
+
+
+@pytest.mark.parametrize(
+    "host", ["kubeflow.example.com", "10.0.0.7:8888", "ml-pipeline.kubeflow:8888", "x.svc.example.com"]
+)
+@pytest.mark.parametrize("kind", ["token", "token_file", "dex_username", "iap_client_id", "projected"])
+def test_credentials_do_not_travel_in_the_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, kind: str
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    given: dict[str, Any] = {kind: tmp_path / "token" if kind == "token_file" else TOKEN}
+    if kind == "projected":
+        given = {}
+        monkeypatch.setattr(connection, "PROJECTED_TOKEN", tmp_path / "token")
+    sentence = refusal(ClusterSettings(endpoint=f"http://{host}", **given))
+    assert f"not sent over plain HTTP to {host.partition(':')[0]};" in sentence
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://kubeflow.example.com", "http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost:8080",
+        "http://ml-pipeline:8888", "http://ml-pipeline.kubeflow.svc:8888",
+        "http://ml-pipeline.kubeflow.svc.cluster.local:8888",
+    ],
+)  # fmt: skip
+def test_where_credentials_may_go(endpoint: str) -> None:
+    connection._check_private(endpoint)

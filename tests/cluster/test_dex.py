@@ -23,6 +23,10 @@ class Dex(ThreadingHTTPServer):
     several_ways = True
     approval = True
     sign_in_page = True
+    login_at = ""
+    """Elsewhere, where the login page is."""
+    asks_again_at = ""
+    """Elsewhere, where the login is to be posted once more."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -34,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/oauth2/start":
             self._redirect("/dex/auth" if self.server.several_ways else "/dex/auth/local/login?state=s")
         elif path == "/dex/auth/local":
-            self._redirect("/dex/auth/local/login?state=s")
+            self._redirect(f"{self.server.login_at}/dex/auth/local/login?state=s")
         elif path == "/oauth2/callback":
             self._redirect("/pipeline/", cookie="oauth2_proxy_kubeflow=session; Path=/")
         elif path.startswith("/pipeline") and not signed_in:
@@ -45,15 +49,17 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         path = urlsplit(self.path).path
-        if path == "/dex/approval" and form == {"approval": ["approve"]}:
+        if self.server.asks_again_at:
+            self._redirect(self.server.asks_again_at, status=307)
+        elif path == "/dex/approval" and form == {"approval": ["approve"]}:
             self._redirect("/oauth2/callback")
         elif path == "/dex/auth/local/login" and form == {"login": ["me@example.com"], "password": [PASSWORD]}:
             self._redirect("/dex/approval" if self.server.approval else "/oauth2/callback")
         else:
             self._answer(200, "Invalid Email Address and password.")
 
-    def _redirect(self, where: str, cookie: str = "") -> None:
-        self.send_response(303)
+    def _redirect(self, where: str, cookie: str = "", status: int = 303) -> None:
+        self.send_response(status)
         self.send_header("Location", where)
         if cookie:
             self.send_header("Set-Cookie", cookie)
@@ -122,3 +128,47 @@ def test_nobody_there() -> None:
     with pytest.raises(ClusterError, match="ConnectionError") as failed:
         session_cookie("http://nowhere.invalid", "me", PASSWORD)
     assert PASSWORD not in str(failed.value)
+
+
+@pytest.fixture
+def elsewhere() -> Generator[Dex]:
+    """A second server, to which the first leads."""
+    server = Dex(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_password_goes_to_no_other_host(dex: Dex, elsewhere: Dex, monkeypatch: pytest.MonkeyPatch) -> None:
+    posted: list[str] = []
+    post = Handler.do_POST
+    monkeypatch.setattr(Handler, "do_POST", lambda self: (posted.append(self.headers["Host"]), post(self)))
+    other = f"localhost:{elsewhere.server_address[1]}"
+    dex.login_at = f"http://{other}"
+    with pytest.raises(
+        UserError, match=r"login to localhost, not to 127\.0\.0\.1; .* not sent, set `dex_host: localhost`"
+    ):
+        session_cookie(url(dex), "me@example.com", PASSWORD)
+    assert not posted
+    session_cookie(url(dex), "me@example.com", PASSWORD, dex_host="localhost")
+    assert set(posted) == {other}
+
+
+def test_the_password_is_not_posted_again_where_a_redirect_leads(
+    dex: Dex, elsewhere: Dex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[str] = []
+    post = Handler.do_POST
+    monkeypatch.setattr(Handler, "do_POST", lambda self: (posted.append(self.headers["Host"]), post(self)))
+    dex.asks_again_at = f"http://127.0.0.1:{elsewhere.server_address[1]}/dex/auth/local/login"
+    session_cookie(url(dex), "me@example.com", PASSWORD)
+    assert len(posted) == 1
+
+
+def test_a_login_page_without_https() -> None:
+    from pipelines.cluster.dex import _check_page
+
+    _check_page("https://k.example.com/pipeline", "https://k.example.com/dex/auth/local", "")
+    with pytest.raises(UserError, match=r"http://k\.example\.com/dex of .* is not https; the password was not sent"):
+        _check_page("https://k.example.com/pipeline", "http://k.example.com/dex?state=secret", "")

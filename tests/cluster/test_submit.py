@@ -212,6 +212,7 @@ def test_images_must_be_pinned(
         (("--registry", "/registry"), "--registry /registry"),
         (("--checkpoints", "checkpoints"), "--checkpoints checkpoints"),
         (("--weights", "weights.h5"), "expected imagenet, none, gs://"),
+        (("--weights", "/opt/weights/../../etc/passwd"), "leads out of its folder"),
         (("--pipeline-root", "/root"), "--pipeline-root /root"),
         (("--min-f1", "1.5"), "above 0 and not above 1"),
         (("--metric", "f2"), "cannot judge by 'f2'"),
@@ -240,6 +241,10 @@ def test_a_dry_run_changes_nothing(api: KfpApiServer, lesionflow: Command) -> No
         "Nothing was sent.",
     ):
         assert words in result.out
+    rows = [line.split() for line in result.out.splitlines()]
+    assert ["s3://", "leads", "to", "http://minio-service.kubeflow:9000"] in rows
+    on_gke = [line.split() for line in lesionflow(*ARGUMENTS, "--dry-run", "--profile", "gke").out.splitlines()]
+    assert ["s3://", "leads", "to", "Amazon's", "S3"] in on_gke
 
     lesionflow(*ARGUMENTS)
     assert "lesionflow-training (there already)" in lesionflow(*ARGUMENTS, "--dry-run").out
@@ -269,3 +274,34 @@ def test_what_is_uploaded_is_what_compile_writes(api: KfpApiServer, lesionflow: 
     documents = list(yaml.safe_load_all(upload))
     assert documents[0]["pipelineInfo"]["name"] == "lesionflow-training"
     assert only(api.versions)["name"] == f"0.1.0-{module.content_digest(documents)[:8]}"
+
+
+def test_weights_in_the_image(api: KfpApiServer, lesionflow: Command) -> None:
+    assert lesionflow(*ARGUMENTS, "--weights", "/opt/weights/mine.h5").code == 0
+    assert only(api.runs)["runtime_config"]["parameters"]["weights"] == "/opt/weights/mine.h5"
+
+
+def test_names_are_no_markup(api: KfpApiServer, lesionflow: Command) -> None:
+    """What rich would take for a tag, or for the end of one that nobody began."""
+    strange = (
+        "--experiment",
+        "[/b]",
+        "--run-name",
+        "[/x]",
+        "--service-account",
+        "[bold]",
+        "--pipeline-root",
+        "s3://b/[/]",
+    )
+    plan = lesionflow(*ARGUMENTS, *strange, "--dry-run")
+    assert (plan.code, plan.err) == (0, "")
+    for words in ("[/b] (new)", "[/x] (new)", "[bold]", "s3://b/[/]"):
+        assert words in plan.out
+    sent = lesionflow(*ARGUMENTS, *strange)
+    assert (sent.code, sent.err) == (0, "")
+    assert "[/x], " in sent.out
+    run = only(api.runs)
+    assert "[/x], " in lesionflow("status", run["run_id"]).out
+    run["state"] = "[/odd]"  # of a server newer than we are
+    listed = lesionflow("list", "--experiment", "[/b]")
+    assert (listed.code, "[/x]" in listed.out, "[/odd]" in listed.out) == (0, True, True), listed

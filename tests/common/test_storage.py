@@ -254,6 +254,22 @@ def test_a_store_that_ignores_conditions_is_not_trusted_with_a_swap(
     assert not storage.exists("s3://bucket/pointer.json")
 
 
+def test_such_a_store_is_found_out_before_a_swap(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.common.storage.s3._conditional", set())
+    storage.check_swaps("s3://bucket/registry/")
+    assert [file.name for file in storage.list_files("s3://bucket")] == ["registry/swaps.only-once"]
+    monkeypatch.setattr("components.common.storage.s3._conditional", set())
+    s3_server.ignores_conditions = True
+    with pytest.raises(UserError, match="ignores the condition of a conditional write"):
+        storage.check_swaps("s3://bucket/registry")
+
+
+def test_other_stores_are_not_asked(gcs: str, tmp_path: Path) -> None:
+    for registry in (f"gs://{gcs}/registry", str(tmp_path / "registry")):
+        storage.check_swaps(registry)
+        assert not storage.exists(registry)
+
+
 def test_minio_is_s3_with_an_endpoint(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.write_bytes("s3://bucket/sub/file", b"x")
     assert storage.read_bytes("minio://bucket/sub/file") == b"x"

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from s3_server import S3Server
 
 from components.common import storage
 from components.common.errors import UserError
@@ -142,3 +143,15 @@ def test_no_metadata_is_found_here_first(small_source: Path) -> None:
     (small_source / "HAM10000_metadata.csv").rename(small_source / "HAM10000_metadata.xlsx")
     with pytest.raises(UserError, match="No metadata table was found"):
         fingerprint(str(small_source))
+
+
+def test_a_registry_that_promote_could_not_use_is_refused_at_once(
+    small_source: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that it can use does not count: where a model goes changes no data."""
+    monkeypatch.setattr("components.common.storage.s3._conditional", set())
+    assert fingerprint(str(small_source), registry="s3://bucket/models") == fingerprint(str(small_source))
+    monkeypatch.setattr("components.common.storage.s3._conditional", set())
+    s3_server.ignores_conditions = True
+    with pytest.raises(UserError, match="upgrade it, or use another store"):
+        fingerprint("gs://is-not-even-looked-at/data", registry="s3://bucket/models")

@@ -8,7 +8,7 @@ import pytest
 from kfp_api.server import KfpApiServer
 
 PACKAGE = """
-pipelineInfo: {name: training}
+pipelineInfo: {name: lesionflow-training}
 schemaVersion: 2.1.0
 deploymentSpec: {executors: {exec: {container: {image: example.com/image}}}}
 components: {comp: {executorLabel: exec}}
@@ -18,6 +18,12 @@ root:
     parameters:
       source: {parameterType: STRING}
       seed: {parameterType: NUMBER_INTEGER, defaultValue: 0, isOptional: true}
+      registry: {parameterType: STRING, isOptional: true}
+      recipe: {parameterType: STRING, isOptional: true}
+      checkpoints: {parameterType: STRING, isOptional: true}
+      weights: {parameterType: STRING, isOptional: true}
+      gate_metric: {parameterType: STRING, isOptional: true}
+      threshold: {parameterType: NUMBER_DOUBLE, isOptional: true}
 """
 
 
@@ -28,15 +34,21 @@ def _server() -> Generator[KfpApiServer]:
 
 
 @pytest.fixture(scope="module")
-def client(_server: KfpApiServer, tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compiled pipeline."""
+    file = tmp_path_factory.mktemp("package") / "pipeline.yaml"
+    file.write_text(PACKAGE)
+    return file
+
+
+@pytest.fixture(scope="module")
+def client(_server: KfpApiServer, package: Path) -> Generator[Any]:
     from pipelines.cluster import transport
     from pipelines.cluster.connection import ClusterSettings, connect
 
     patch = pytest.MonkeyPatch()
     patch.setattr(transport, "PAUSES", (0.0, 0.0, 0.0))
     connected: Any = connect(ClusterSettings(endpoint=_server.url))
-    package = tmp_path_factory.mktemp("package") / "pipeline.yaml"
-    package.write_text(PACKAGE)
     uploads = connected.pipeline_uploads
     first = uploads.upload_pipeline(str(package), name="training")
     uploads.upload_pipeline_version(str(package), name="v2", pipelineid=first.pipeline_id)

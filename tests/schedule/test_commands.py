@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kfp_api.server import KfpApiServer
 
 from pipelines import cli
+from pipelines.cluster.profile import load_profile
 
 
 @pytest.fixture
@@ -159,7 +161,14 @@ def test_what_others_made_is_left_to_them(api: KfpApiServer, schedule: Any, sche
         ({"version": "v3"}, "no version 'v3'; the newest is 'v2'"),
         ({"version": "00000000-0000-0000-0000-000000000000"}, "no version '00000000"),
         ({"parameters": "{sorce: x}"}, "did you mean source?"),
-        ({"parameters": "{source: /home/me/data}"}, "which pods cannot see"),
+        ({"parameters": "{source: /home/me/data}"}, "source /home/me/data is a path of this machine, which pods"),
+        ({"parameters": "{source: gs://b/d, weights: mine.h5}"}, "weights mine.h5 is a path of this machine"),
+        ({"parameters": "{source: gs://b/d, weights: /opt/weights/../x}"}, "leads out of its folder"),
+        ({"parameters": "{source: gs://b/d, recipe: mine.yaml}"}, "recipe mine.yaml is no preset, and pods see no"),
+        ({"parameters": "{source: gs://b/d, recipe: '{\"name\": 1}'}"}, "The recipe in the given text is not valid"),
+        ({"parameters": "{source: gs://b/d, gate_metric: f2}"}, "cannot judge by 'f2'"),
+        ({"parameters": "{source: gs://b/d, threshold: 70}"}, "above 0 and not above 1, received 70"),
+        ({"pipeline_root": "/home/me/root"}, "pipeline_root /home/me/root is a path of this machine"),
         ({"cron": "0 3 * * 9"}, "day of week"),
     ],
 )
@@ -169,6 +178,8 @@ def test_a_wrong_file_ends_with_code_2(
     code, _, err = schedule("apply", schedule_file(**changes))
     assert code == 2
     assert says in err
+    assert err.count("\n") == 1
+    assert "schedule.yaml: " in err
     assert "Traceback" not in err
     assert not api.recurring_runs
     assert not api.experiments
@@ -197,3 +208,47 @@ def test_what_is_not_there_is_said_to_be(schedule: Any) -> None:
     code, _, err = schedule("list", "--timezone", "Mars/Base")
     assert code == 2
     assert "expected a name such as UTC" in err
+
+
+def test_the_sample_runs_as_the_account_that_the_manifests_make(
+    api: KfpApiServer, client: Any, schedule: Any, package: Path
+) -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "manifests" / "base" / "pipeline-pods.yaml").read_text()
+    made = [each["metadata"]["name"] for each in yaml.safe_load_all(text) if each["kind"] == "ServiceAccount"]
+    client.pipeline_uploads.upload_pipeline(str(package), name="lesionflow-training")
+    code, _, err = schedule("apply", root / "docs" / "schedule.yaml")
+    assert (code, err) == (0, "")
+    assert [only(api)["service_account"]] == made
+
+
+def test_a_schedule_that_names_no_account_has_the_profiles(
+    api: KfpApiServer, schedule: Any, schedule_file: Any
+) -> None:
+    schedule("apply", schedule_file())
+    assert only(api)["service_account"] == load_profile("generic").service_account
+    only(api)["service_account"] = "pipeline-runner"
+    assert "pipeline-runner" in schedule("diff", schedule_file(cron="0 0 4 * * 1"))[1]
+
+
+def test_names_are_no_markup(api: KfpApiServer, schedule: Any, schedule_file: Any) -> None:
+    """What rich would take for the end of a tag that nobody began."""
+    code, out, err = schedule("apply", schedule_file(name="'[/x]'", experiment="'[/b]'"))
+    assert (code, err) == (0, "")
+    only(api)["runtime_config"]["parameters"]["[/p]"] = "[/v]"
+    only(api)["trigger"] = {"cron_schedule": {"cron": "[/c]"}}
+    code, out, err = schedule("diff", schedule_file(name="'[/x]'", experiment="'[/b]'", version="v2"))
+    assert (code, err) == (0, "")
+    for words in ("[/x], on the server", "[/p]", "[/v]", "[/c]"):
+        assert words in out
+    code, out, err = schedule("list")
+    assert (code, err, "[/x]" in out, "[/c]" in out) == (0, "", True, True), out
+
+
+def test_what_another_pipeline_means_by_a_name_is_not_judged(
+    api: KfpApiServer, client: Any, schedule: Any, schedule_file: Any, package: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(package.read_text().replace("name: lesionflow-training", "name: other"))
+    client.pipeline_uploads.upload_pipeline(str(other), name="other")
+    assert schedule("apply", schedule_file(pipeline="other", parameters="{source: a table}"))[0] == 0

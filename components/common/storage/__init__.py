@@ -19,6 +19,7 @@ __all__ = [
     "Conflict",
     "StoredFile",
     "Version",
+    "check_swaps",
     "download",
     "exists",
     "is_remote",
@@ -108,6 +109,19 @@ def replace(uri: str, data: bytes, expected: Version | None) -> None:
         UserError: it cannot be written.
     """
     _store(uri).replace(uri, data, expected)
+
+
+def check_swaps(uri: str) -> None:
+    """Make sure that `replace` below the folder or prefix `uri` can be relied on, before anything does.
+
+    In an S3 store this leaves an empty object there; other kinds are known to be right, and are not asked.
+
+    Raises:
+        UserError: the store ignores conditions, or cannot be written.
+    """
+    store = _store(uri)
+    if isinstance(store, S3):
+        store.check_swaps(uri)
 
 
 def list_files(uri: str) -> list[StoredFile]:

@@ -77,6 +77,11 @@ class S3:
             if not _put_if(client, bucket, path, data, condition):
                 raise Conflict(f"{uri} was changed by somebody else meanwhile")
 
+    def check_swaps(self, uri: str) -> None:
+        """Make sure that `replace` below `uri` can be relied on."""
+        with _bucket(uri) as (client, bucket, path):
+            _check_conditions(client, uri, bucket, below(path, "swaps"))
+
     def list_files(self, uri: str) -> list[StoredFile]:
         """All objects below, sorted by name; empty if there are none.
 
