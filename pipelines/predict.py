@@ -1,6 +1,5 @@
 """Classify images with a published or freshly trained model."""
 
-import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 from PIL import Image
 
 from components.common import storage
@@ -95,5 +95,5 @@ def _decode(files: Sequence[Path], size: int) -> Pixels:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
             raise UserError(f"{file} is not a readable image ({error}); nothing was written.") from None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         return np.stack(list(pool.map(read, files)))

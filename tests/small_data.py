@@ -1,14 +1,20 @@
 """Small images and tables, as the steps before finetune write them, and the step itself on them."""
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
+from components.common.image_table import SCHEMA, shard_name
+from components.common.taxonomy import LABELS
 from components.finetune.finetune import finetune
 
 SIZE = 32
@@ -30,6 +36,29 @@ def picture(label: int, random: np.random.Generator) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def write_images(folder: Path, count: int) -> pd.DataFrame:
+    """Write `count` such pictures with the ids 000, 001, ... in two shards; return their ids and labels."""
+    random = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    for index in range(count):
+        encoded = picture(index % 7, random)
+        rows.append(
+            {
+                "image": {"bytes": encoded, "path": f"{index:03}.png"},
+                "image_id": f"{index:03}",
+                "lesion_id": f"L{index:03}",
+                "dx": LABELS[index % 7],
+                "width": SIZE,
+                "height": SIZE,
+                "sha256": hashlib.sha256(encoded).hexdigest(),
+            }
+        )
+    folder.mkdir()
+    for shard in range(2):
+        pq.write_table(pa.Table.from_pylist(rows[shard::2], schema=SCHEMA), folder / shard_name(shard, 2))
+    return pd.DataFrame(rows)[["image_id", "lesion_id", "dx"]]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ and is never shown under the same name: if the test set lacks a class, `macro_f1
 average is None. Nothing here is ever NaN.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.taxonomy import LABELS
+
+_BLOCK = 2**21  # resamples times images in memory at a time
 
 Indices = NDArray[np.integer[Any]]
 Probabilities = NDArray[np.floating[Any]]
@@ -123,10 +126,34 @@ def intervals(
         Name -> (low, high). Names are the keys of AVERAGES, and `recall:<label>`; without those that
         are None in `classification_metrics`.
     """
-    classes = len(LABELS)
     names, lesion = np.unique(np.asarray(lesion_ids, dtype=str), return_inverse=True)
     lesions = len(names)
-    draws = np.random.default_rng(seed).multinomial(lesions, np.full(lesions, 1 / lesions), size=resamples)
+    random = np.random.default_rng(seed)
+    parts: defaultdict[str, list[NDArray[np.float64]]] = defaultdict(list)
+    block = max(1, _BLOCK // len(labels))  # resamples at a time: all of them need gigabytes for 100,000 images
+    for start in range(0, resamples, block):
+        draws = random.multinomial(lesions, np.full(lesions, 1 / lesions), size=min(block, resamples - start))
+        for name, values in _resampled(labels, probabilities, lesion, draws).items():
+            parts[name].append(values)
+    limits = {name: np.quantile(np.concatenate(values), (0.025, 0.975)) for name, values in parts.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
+
+
+def _resampled(
+    labels: Indices, probabilities: Probabilities, lesion: Indices, draws: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
+    """The figures of `intervals` for some resamples.
+
+    Args:
+        labels: shape (n,).
+        probabilities: shape (n, 7).
+        lesion: number of each image's lesion, shape (n,).
+        draws: how often each lesion was drawn, shape (resamples, lesions).
+
+    Returns:
+        Name -> values; one per resample, but for the recall of a class that it lacks.
+    """
+    classes, (resamples, lesions) = len(LABELS), draws.shape
     # A lesion's confusion matrix, flattened: resampling then is one matrix product.
     cells = (lesion * classes + labels) * classes + predicted_classes(probabilities)
     per_lesion = np.bincount(cells, minlength=lesions * classes**2).reshape(lesions, classes**2)
@@ -148,8 +175,7 @@ def intervals(
         samples["macro_auc"] = _mean_of_present(auc, np.isfinite(auc))
     for index in np.flatnonzero(present):
         samples[f"recall:{LABELS[index]}"] = recall[support[:, index] > 0, index]
-    limits = {name: np.quantile(values, (0.025, 0.975)) for name, values in samples.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
+    return samples
 
 
 def _mean_of_present(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:

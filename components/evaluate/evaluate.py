@@ -14,15 +14,13 @@ from components.common.files import file_digest, finite, write_json, write_text
 from components.common.image_table import read_data_card
 from components.common.metrics import AVERAGES, classification_metrics, intervals, predicted_classes
 from components.common.model_folder import HISTORY, LoadedModel, load_model, model_file, read_training
-from components.common.pixels import load_pixels
+from components.common.pixels import decode_images
 from components.common.progress import report as tell
 from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.evaluate.curves import RocCurve, roc_curve
 from components.evaluate.report import render_report
 from components.gate.policy import check_policy, judge
-
-_CHUNK = 512  # images between two reports of progress
 
 
 @dataclass(frozen=True)
@@ -181,12 +179,13 @@ def _read_history(model: str | Path) -> pd.DataFrame:
 
 def _predict(model: LoadedModel, images: str | Path, test: pd.DataFrame) -> NDArray[np.float32]:
     """Probabilities of the test images, shape (n, 7), in the order of LABELS."""
-    pixels = load_pixels(images, test["image_id"].tolist(), model.image_size)
-    parts: list[NDArray[np.float32]] = []
-    for start in range(0, len(pixels), _CHUNK):
-        parts.append(model.predict(pixels[start : start + _CHUNK]))
-        tell("progress", done=min(start + _CHUNK, len(pixels)), total=len(pixels))
-    return np.concatenate(parts)
+    probabilities = np.empty((len(test), len(LABELS)), np.float32)
+    done = 0
+    for rows, pixels in decode_images(images, test["image_id"].tolist(), model.image_size):
+        probabilities[rows] = model.predict(pixels)
+        done += len(rows)
+        tell("progress", done=done, total=len(test))
+    return probabilities
 
 
 def _counts(table: pd.DataFrame) -> dict[str, int]:

@@ -39,7 +39,7 @@ _FROM_HOME = {
 }
 """Variable that names a file with credentials -> where the file is by default."""
 
-_PASSED_ON = ("AWS_", "GOOGLE_CLOUD_PROJECT", "STORAGE_EMULATOR_HOST")
+_PASSED_ON = ("AWS_", "GOOGLE_CLOUD_PROJECT", "STORAGE_EMULATOR_HOST", "LESIONFLOW_PIXEL_MEMORY")
 
 
 class ContainerBackend:

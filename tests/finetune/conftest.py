@@ -1,45 +1,19 @@
 """Fixtures: small data and what was trained on it."""
 
-import hashlib
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from small_data import SIZE, Data, picture
+from small_data import SIZE, Data, write_images
 
-from components.common.image_table import SCHEMA, shard_name
 from components.common.tables import write_table
-from components.common.taxonomy import LABELS
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     """84 training and 28 validation images in two shards."""
     folder = tmp_path_factory.mktemp("data")
-    random = np.random.default_rng(0)
-    rows: list[dict[str, Any]] = []
-    for index in range(112):
-        encoded = picture(index % 7, random)
-        rows.append(
-            {
-                "image": {"bytes": encoded, "path": f"{index:03}.png"},
-                "image_id": f"{index:03}",
-                "lesion_id": f"L{index:03}",
-                "dx": LABELS[index % 7],
-                "width": SIZE,
-                "height": SIZE,
-                "sha256": hashlib.sha256(encoded).hexdigest(),
-            }
-        )
     images = folder / "images"
-    images.mkdir()
-    for shard in range(2):
-        pq.write_table(pa.Table.from_pylist(rows[shard::2], schema=SCHEMA), images / shard_name(shard, 2))
-    table = pd.DataFrame(rows)[["image_id", "lesion_id", "dx"]]
+    table = write_images(images, 112)
     found = Data(images, folder / "train.parquet", folder / "validation.parquet")
     write_table(table[:84].assign(fold="train", weight=1.0, draws=1.0), found.train)
     write_table(table[84:].assign(fold="validation"), found.validation)
