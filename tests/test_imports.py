@@ -32,7 +32,7 @@ def test_rooms_keep_to_the_rules(path: Path):
         assert not {name for name in imported if name.split(".")[0] == "pipelines"}, "components import pipelines"
         if path.name != "component.py":
             assert not {name for name in imported if name.split(".")[0] == "kfp"}, "logic imports kfp"
-    assert path.name == "keras_backend.py" or not {n for n in imported if n.split(".")[0] == "tensorflow"}
+    assert path.name == "keras_backend.py" or not {n for n in imported if n.split(".")[0] in ("tensorflow", "jax")}
     assert relative.parts[:2] == ("components", "finetune") or not _imported(path, top_level_only=True) & {"keras"}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.common.errors import UserError
-from components.common.keras_backend import quiet
+from components.common.keras_backend import prepare
 from components.common.recipe import BackboneName
 from components.common.taxonomy import LABELS
 
@@ -38,7 +38,7 @@ def build_core(backbone: BackboneName, image_size: int, dropout: float) -> "kera
         A model of float RGB in 0..255, shape (n, image_size, image_size, 3), to float32
         probabilities in the order of `taxonomy.LABELS`, shape (n, 7).
     """
-    quiet()
+    prepare()
     import keras
 
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
@@ -49,17 +49,26 @@ def build_core(backbone: BackboneName, image_size: int, dropout: float) -> "kera
     return keras.Model(inputs, outputs, name=CORE)
 
 
-def deployable(core: "keras.Model", image_size: int) -> "keras.Model":
+def deployable(core: "keras.Model", image_size: int, flip_views: bool = False) -> "keras.Model":
     """The model that users get: RGB, uint8 or float in 0..255, at any size; it resizes by itself.
 
     Shares its weights with `core`.
+
+    Args:
+        core: from `build_core`.
+        image_size: side of the core's input in pixels.
+        flip_views: average the probabilities over an image and its three mirror images, for four
+            times the work: a lesion has no upright.
     """
     import keras
 
     inputs = keras.Input((None, None, 3), name="image")
     # Antialiased as Pillow's resize is, which made the pixels that the core was trained on.
     resized = keras.layers.Resizing(image_size, image_size, antialias=True, name="resize")(inputs)
-    return keras.Model(inputs, core(resized), name="lesionflow")
+    if not flip_views:
+        return keras.Model(inputs, core(resized), name="lesionflow")
+    views = [resized, *(keras.ops.flip(resized, axes) for axes in (1, 2, (1, 2)))]
+    return keras.Model(inputs, keras.layers.Average(name="views")([core(view) for view in views]), name="lesionflow")
 
 
 def load_backbone_weights(core: "keras.Model", path: Path) -> None:
@@ -101,7 +110,7 @@ def imagenet_weights(backbone: BackboneName) -> Path:
     """
     if backbone != "efficientnetv2b0":
         raise UserError(f"The backbone {backbone!r} has no ImageNet weights; pass --weights none.")
-    quiet()
+    prepare()
     import keras
     from keras.src.applications import efficientnet_v2
 

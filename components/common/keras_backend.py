@@ -1,33 +1,64 @@
-"""What differs between Keras backends: the only module that may import TensorFlow."""
+"""What differs between Keras backends, TensorFlow and JAX: the only module that may import either.
+
+`KERAS_BACKEND` chooses. What concerns GPUs was never run on one: the choice is tested on described
+devices (`device_plan`), several devices on several virtual CPUs, and XLA and half precision on a CPU.
+"""
 
 import os
+import sys
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
-from typing import Literal
+from typing import TYPE_CHECKING, Any
+
+from components.common.device_plan import Device, Plan, plan
+
+if TYPE_CHECKING:
+    import keras
 
 
-def quiet() -> None:
-    """Keep TensorFlow's start-up notices out of the log; call before the first `import keras`."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+def prepare() -> None:
+    """Set what a backend reads from the environment as it starts; call before the first `import keras`.
+
+    Both backends would start a thread for each core of the machine, however few of them this
+    container may use.
+    """
+    from joblib import cpu_count  # knows affinity and a container's CPU quota
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up notices in the log
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC"):  # the last is JAX's
+        os.environ.setdefault(variable, str(cpu_count()))
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed everything and let the same program give the same bits each time.
+    """Seed everything and, on a CPU, let the same program give the same bits each time.
 
     On TensorFlow this also chooses deterministic kernels; JAX's are deterministic on CPU as they are.
+    Not on a GPU, where such kernels are slower, and XLA lacks some (the gradient of a max pooling).
     """
-    quiet()
+    prepare()
     import keras
 
-    keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(seed)
+        if not gpus():
+            tf.config.experimental.enable_op_determinism()
+        return
+    # Keras would import TensorFlow, if installed, only to seed it: seconds and 300 MB for nothing.
+    absent: dict[str, Any] = {"tensorflow": None} if "tensorflow" not in sys.modules else {}
+    sys.modules.update(absent)
+    try:
+        keras.utils.set_random_seed(seed)
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 def versions() -> dict[str, str]:
     """Of what computes: the same program gives the same bits only under the same of these."""
-    quiet()
+    prepare()
     import keras
 
     backend = keras.backend.backend()
@@ -40,16 +71,120 @@ def versions() -> dict[str, str]:
     return {"backend": backend, backend: found, "keras": keras.__version__, "numpy": version("numpy")}
 
 
-def jit_compile() -> Literal["auto"] | bool:
-    """Whether to compile models with XLA.
+def gpus() -> list[Device]:
+    """The GPUs that the backend sees."""
+    prepare()
+    import keras
 
-    Keras' own choice ("auto") compiles on TensorFlow's CPU too, which made a training step of
-    EfficientNetV2B0 six times slower on two cores.
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+        return [Device(f"gpu:{index}", found.get("compute_capability")) for index, found in enumerate(details)]
+    import jax
+
+    return [
+        Device(f"gpu:{gpu.id}", _capability(getattr(gpu, "compute_capability", "")))
+        for gpu in jax.local_devices()
+        if gpu.platform == "gpu"
+    ]
+
+
+def _capability(text: str) -> tuple[int, int] | None:
+    """Of JAX's "8.0"; None for another maker's GPU."""
+    major, dot, minor = text.partition(".")
+    return (int(major), int(minor)) if dot and major.isdigit() and minor.isdigit() else None
+
+
+@contextmanager
+def training_devices(batch_size: int) -> Generator[Plan]:
+    """Build and train models inside this: on all suited GPUs, in the precision that suits them; else on the CPU.
+
+    Args:
+        batch_size: images in a batch of the whole step.
+    """
+    import keras
+
+    chosen = plan(gpus(), batch_size)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(chosen.precision)
+    try:
+        with data_parallel([device.name for device in chosen.devices]):
+            yield chosen
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def data_parallel(devices: list[str]) -> AbstractContextManager[Any]:
+    """Within it, models are built on each of the devices, and each step divides its batch among them.
+
+    `keras.distribution` works with JAX only; on TensorFlow, Keras follows TensorFlow's own strategies.
+    With less than two devices nothing changes.
+    """
+    import keras
+
+    if len(devices) < 2:
+        return nullcontext()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.MirroredStrategy(devices).scope()
+    return keras.distribution.DataParallel(devices=devices).scope()
+
+
+def whole_shares(count: int) -> int:
+    """`count` images, rounded up until they can be divided evenly among the devices at work.
+
+    JAX refuses a batch of which the devices would get unequal shares.
     """
     import keras
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return "auto" if tf.config.list_physical_devices("GPU") else False
-    return "auto"
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+    else:
+        distribution = keras.distribution.distribution()
+        devices = distribution.num_model_replicas if distribution else 1
+    return -(-count // devices) * devices
+
+
+def compile_with_xla() -> bool:
+    """What to pass to `compile` for a whole model.
+
+    JAX always compiles. On TensorFlow, XLA knows neither the affine map of the augmentation nor the
+    resizing of the deployable model, so a whole model cannot be compiled: see `compiled_core`.
+    """
+    import keras
+
+    return keras.backend.backend() == "jax"
+
+
+def compiled_core(core: "keras.Model") -> "keras.layers.Layer":
+    """The core as a training model should call it: compiled with XLA on TensorFlow with a GPU.
+
+    Not on TensorFlow's CPU, where a step of EfficientNetV2B0 became six times slower on two cores.
+    """
+    import keras
+
+    return xla_layer(core) if keras.backend.backend() == "tensorflow" and gpus() else core
+
+
+def xla_layer(core: "keras.Model") -> "keras.layers.Layer":
+    """A layer that is `core`, with its weights, as one XLA program forwards and one backwards; TensorFlow only."""
+    import keras
+    import tensorflow as tf
+
+    class Compiled(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name=core.name)
+            self.core = core
+            self.program = tf.function(core, jit_compile=True, reduce_retracing=True)
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return self.program(inputs, training=training)
+
+        def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
+            return core.compute_output_spec(inputs, training=training)
+
+    return Compiled()

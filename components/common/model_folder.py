@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.errors import UserError
-from components.common.keras_backend import jit_compile, quiet
+from components.common.keras_backend import compile_with_xla, prepare
 from components.common.taxonomy import LABELS
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def load_model(folder: str | Path) -> LoadedModel:
     folder = Path(folder)
     labels, image_size = _read_labels(folder)
     path = model_file(folder)
-    quiet()
+    prepare()
     import keras
 
     try:
@@ -74,7 +74,7 @@ def load_model(folder: str | Path) -> LoadedModel:
             f"The model {path} gives outputs of shape {getattr(model, 'output_shape', None)}; "
             f"expected (None, {len(labels)}), one probability for each of the labels in {LABELS_FILE}."
         )
-    model.jit_compile = jit_compile() is not False and model.jit_compile
+    model.jit_compile = compile_with_xla()
     return LoadedModel(labels=labels, image_size=image_size, model=model)
 
 

@@ -1,0 +1,97 @@
+"""What share of the in-memory bound does training reach, with TensorFlow and with JAX, on this CPU?
+
+    python benchmarks/throughput.py [IMAGES [EPOCHS]]
+
+Each backend trains in a process of its own: the `quick` recipe's partial step (EfficientNetV2B0 at 96 px, random
+weights) on IMAGES images (default 512), EPOCHS epochs a side in turn (default 4), the first dropped; printed are
+medians. Step: what the finetune step does in an epoch, which is to draw rows, gather batches, augment, train.
+Bound: the same core trained by `fit` on one fixed array in memory, without gathering and augmentation.
+The CPU seconds are the figures to trust on a machine that is not idle; its load is printed.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from components.common.backbone import build_core, set_trainable
+from components.common.keras_backend import compile_with_xla, make_deterministic
+from components.common.recipe import QUICK
+from components.finetune.sampling import Examples, epoch_rows
+
+Times = dict[str, list[float]]
+"""Wall and CPU seconds per image of each side."""
+
+
+def measure(images: int, epochs: int) -> Times:
+    """Train both sides in turn with this process's backend."""
+    make_deterministic(0)
+    import keras
+
+    from components.finetune.epochs import EpochBatches, steps_per_epoch, training_model
+
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (images, QUICK.image_size, QUICK.image_size, 3), np.uint8)
+    labels = random.integers(0, 7, images).astype(np.int32)
+    examples = Examples(pixels, labels, np.ones(images, np.float32), np.ones(images))
+    core = build_core(QUICK.backbone, QUICK.image_size, QUICK.dropout)
+    set_trainable(core, QUICK.partial.trainable, pretrained=True)
+    model = training_model(core, QUICK, QUICK.partial, steps_per_epoch(examples, QUICK))
+    bare = keras.models.clone_model(core)
+    set_trainable(bare, QUICK.partial.trainable, pretrained=True)
+    bare.compile(
+        optimizer=keras.optimizers.Adam(QUICK.partial.learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=compile_with_xla(),  # pyright: ignore[reportArgumentType]
+    )
+
+    def step(epoch: int) -> None:
+        batches = EpochBatches(examples, epoch_rows(examples.draws, 0, epoch), QUICK.batch_size)
+        model.fit(batches, shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
+
+    def bound(_: int) -> None:
+        bare.fit(pixels, labels, batch_size=QUICK.batch_size, shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
+
+    sides: dict[str, Callable[[int], None]] = {"step": step, "bound": bound}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    for epoch in range(epochs):
+        for name, side in sides.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            side(epoch)
+            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {
+        name: [statistics.median(column) / images for column in zip(*rows[1:], strict=True)]
+        for name, rows in times.items()
+    }
+
+
+def main() -> None:
+    """Run both backends and print their table."""
+    if sys.argv[1:2] == ["--measure"]:  # the child's side
+        print(json.dumps(measure(int(sys.argv[2]), int(sys.argv[3]))))
+        return
+    images = int(sys.argv[1]) if len(sys.argv) > 1 else 512
+    epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 4
+    print(f"{images} images of {QUICK.image_size} px, batches of {QUICK.batch_size}, {epochs - 1} epochs a side")
+    print(f"{'':12}{'':8}{'images/s':>10}{'CPU ms/image':>15}")
+    for backend in ("tensorflow", "jax"):
+        command = [sys.executable, __file__, "--measure", str(images), str(epochs)]
+        environment = {**os.environ, "KERAS_BACKEND": backend}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        times: Times = json.loads(done.stdout.splitlines()[-1])
+        for side, (wall, cpu) in times.items():
+            print(f"{backend:12}{side:8}{1 / wall:10.1f}{1000 * cpu:15.2f}", flush=True)
+        (step_wall, step_cpu), (bound_wall, bound_cpu) = times["step"], times["bound"]
+        share = f"{bound_wall / step_wall:10.3f}{bound_cpu / step_cpu:15.3f}"
+        print(f"{backend:12}{'share':8}{share}   of the bound", flush=True)
+    print(f"load average: {', '.join(f'{load:.1f}' for load in os.getloadavg())} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()
