@@ -1,4 +1,4 @@
-"""How much each class counts in training: five answers, each a pure function of the class counts."""
+"""How much each class counts in training: six answers, each a pure function of the class counts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +49,7 @@ STRATEGIES: dict[str, Callable[[Counts], tuple[PerClass, PerClass]]] = {
     "sqrt": sqrt,
     "effective-number": effective_number,
     "class-weight": class_weight,
+    "logit-adjusted": none,  # corrected in the loss itself, see finetune's losses
 }
 """Strategy -> from the images of each class (all above 0) to the loss weight and the draws of each of its rows.
 

@@ -10,3 +10,10 @@ class UserError(Exception):
 
 class GateRefused(Exception):
     """The model was evaluated and judged not good enough. The command exits with code 3."""
+
+
+class Preempted(Exception):
+    """The step was told to end (SIGTERM) and saved where it stood, so that its retry goes on there.
+
+    The task exits with code 143.
+    """

@@ -2,10 +2,10 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.common.errors import UserError
 
@@ -43,6 +43,18 @@ class Augmentation(_Strict):
     vertical_flip: bool = False
     zoom: float = Field(default=0.1, ge=0, lt=1)
     """Largest zoom either way, as a share of the side."""
+    crop: float = Field(default=1, gt=0, le=1)
+    """Smallest share of the area that a random crop keeps, its sides in a ratio of 3:4 to 4:3; 1 crops nothing."""
+    brightness: float = Field(default=0, ge=0, lt=1)
+    """Largest change of all values either way, as a share."""
+    contrast: float = Field(default=0, ge=0, lt=1)
+    """Largest change either way of the distances from the image's mean grey, as a share."""
+    saturation: float = Field(default=0, ge=0, lt=1)
+    """Largest change either way of the distances from each pixel's grey, as a share."""
+    hue: float = Field(default=0, ge=0, le=0.5)
+    """Largest turn of the colours about grey either way, as a share of the circle."""
+    erasing: float = Field(default=0, ge=0, le=1)
+    """Share of images of which a random rectangle is replaced by noise (Zhong et al. 2017, arXiv 1708.04896)."""
 
 
 class Recipe(_Strict):
@@ -53,15 +65,47 @@ class Recipe(_Strict):
     image_size: int = Field(default=224, ge=32, le=600)
     """Side of the square network input, pixels."""
     batch_size: int = Field(default=32, ge=1)
-    balance: Literal["none", "oversample", "sqrt", "effective-number", "class-weight"] = "oversample"
+    balance: Literal["none", "oversample", "sqrt", "effective-number", "class-weight", "logit-adjusted"] = "oversample"
+    """The one correction for classes of unequal size: of the draws, of the loss's weights, or of its logits."""
+    tau: float = Field(default=1, gt=0)
+    """Strength of the balance `logit-adjusted`; 1 is balanced softmax."""
     augmentation: Augmentation = Augmentation()
+    mix: Literal["none", "mixup", "cutmix"] = "none"
+    """Whether each training image is a mixture of two."""
+    mix_alpha: float = Field(default=0.2, gt=0)
+    """Mixtures are drawn from Beta(alpha, alpha): small is mostly one of the two, 1 is anything alike."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Before the classifier's last layer."""
+    label_smoothing: float = Field(default=0, ge=0, lt=1)
+    """Share of each label that is spread evenly over all classes."""
     schedule: Literal["constant", "cosine"] = "constant"
     """How the learning rate runs within each step; cosine falls to zero at its end."""
+    warmup: float = Field(default=0, ge=0, lt=1)
+    """Share of each step in which the learning rate rises from zero, before the cosine."""
+    weight_decay: float = Field(default=0, ge=0)
+    """Decoupled from the gradient (AdamW), of kernels only; 0 is Adam."""
+    layer_decay: float = Field(default=1, gt=0, le=1)
+    """Learning rate of each block of the backbone, as a share of that of the block after it."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Largest norm of the gradient over all variables."""
+    ema: float = Field(default=0, ge=0, lt=1)
+    """Momentum, per batch, of the moving average of the weights that is judged and kept; 0 keeps the weights."""
+    keep_start: bool = False
+    """Whether a step that does not improve on its start by validation macro-F1 ends with the start's weights."""
+    flip_views: bool = False
+    """Whether the finished model averages its probabilities over an image and its three mirror images: four times
+    the work of evaluation and prediction, none in training."""
     head: Phase = Phase(epochs=5, learning_rate=1e-3, trainable=0.0)
     partial: Phase = Phase(epochs=25, learning_rate=1e-4, trainable=0.75)
     full: Phase = Phase(epochs=5, learning_rate=1e-5, trainable=1.0)
+
+    @model_validator(mode="after")
+    def _no_setting_without_effect(self) -> Self:
+        if self.tau != 1 and self.balance != "logit-adjusted":
+            raise ValueError(f"tau {self.tau} has no effect with balance {self.balance}; expected logit-adjusted")
+        if self.warmup and self.schedule != "cosine":
+            raise ValueError(f"warmup {self.warmup} has no effect with schedule {self.schedule}; expected cosine")
+        return self
 
     def phase(self, name: PhaseName | str) -> Phase:
         """The settings of one fine-tune step."""

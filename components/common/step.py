@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from components.common.errors import GateRefused, UserError
+from components.common.errors import GateRefused, Preempted, UserError
 from components.common.progress import report
 
 LOG_VARIABLE = "LESIONFLOW_LOGS"
@@ -36,8 +36,8 @@ def run_step(step: str, action: Callable[P, T], *args: P.args, **kwargs: P.kwarg
         action: the room's logic.
 
     Raises:
-        SystemExit: code 2 after a UserError, code 3 after a GateRefused; their sentence goes to the
-            log and to the progress file, without a traceback.
+        SystemExit: code 2 after a UserError, code 3 after a GateRefused, code 143 after a Preempted;
+            their sentence goes to the log and to the progress file, without a traceback.
     """
     _write_output_to_log(step)
     _end_with_runner()
@@ -50,6 +50,10 @@ def run_step(step: str, action: Callable[P, T], *args: P.args, **kwargs: P.kwarg
         report("failed", step=step, kind="refused" if refused else "user", message=str(error))
         print(f"{step}: {error}", file=sys.stderr)
         raise SystemExit(3 if refused else 2) from None
+    except Preempted as error:
+        report("failed", step=step, kind="crash", message=str(error))
+        print(f"{step}: {error}", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGTERM) from None
     except BaseException as error:
         traceback.print_exc()  # into the log: kfp's own print would come after the report
         report("failed", step=step, kind="crash", message=f"{type(error).__name__}: {error}")

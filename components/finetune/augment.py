@@ -1,19 +1,41 @@
-"""Augmentation as one Keras layer, on the device.
+"""Augmentation as Keras layers, on the device.
 
-Flips, rotation and zoom are one affine map, so the image is sampled once. Keras' own three layers
-sample it two times, which costs more than twice as much and blurs it twice.
+Flips, rotation, zoom and crop are one affine map, so the image is sampled once. Keras' own layers
+sample it each, which costs more than twice as much and blurs it twice. The colours, too, are one
+map: Keras' RandomColorJitter walks through HSV two times, and its contrast only rises unless told by a pair.
 """
 
 import math
 from typing import Any, cast
 
 import keras
+import numpy as np
 from keras import ops
+
+from components.common.recipe import Augmentation
+
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+"""Shares of red, green and blue in what is seen as brightness (ITU-R BT.601)."""
+_TURN = np.array([[0, 1, -1], [-1, 0, 1], [1, -1, 0]], np.float32) / math.sqrt(3)
+"""Cross product with the unit vector along the greys, for a row vector of red, green and blue."""
+
+
+def augment(images: Any, settings: Augmentation) -> Any:
+    """What a training model does to its input: the layers that the settings need, and no others."""
+    geometry = {"rotation", "horizontal_flip", "vertical_flip", "zoom", "crop"}
+    colours = {"brightness", "contrast", "saturation", "hue"}
+    images = RandomAffine(**settings.model_dump(include=geometry), name="augment")(images)
+    if any(settings.model_dump(include=colours).values()):
+        images = RandomColour(**settings.model_dump(include=colours), name="colour")(images)
+    if settings.erasing:
+        share = settings.erasing, settings.erasing  # a single number would be the largest share of several
+        images = keras.layers.RandomErasing(share, value_range=(0, 255), name="erasing")(images)  # pyright: ignore[reportArgumentType]
+    return images
 
 
 @keras.saving.register_keras_serializable("lesionflow")
 class RandomAffine(keras.layers.Layer):
-    """Random flips, rotation and zoom about the centre; what leaves the frame is filled by reflection.
+    """Random crop, then flips, rotation and zoom about its centre; what leaves the frame is filled by reflection.
 
     Input and output: (n, height, width, 3); output in float32. Does nothing outside training.
     """
@@ -24,6 +46,7 @@ class RandomAffine(keras.layers.Layer):
         horizontal_flip: bool,
         vertical_flip: bool,
         zoom: float,
+        crop: float = 1.0,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -33,6 +56,7 @@ class RandomAffine(keras.layers.Layer):
         self.horizontal_flip = horizontal_flip
         self.vertical_flip = vertical_flip
         self.zoom = zoom
+        self.crop = crop
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
 
@@ -53,10 +77,24 @@ class RandomAffine(keras.layers.Layer):
         b0, b1 = sin * across, cos * down
         x, y = (width - 1) / 2, (height - 1) / 2
         zero = ops.zeros_like(angle)
-        transform = ops.stack([a0, a1, x - a0 * x - a1 * y, b0, b1, y - b0 * x - b1 * y, zero, zero], axis=1)
+        centre_x, centre_y = x, y
+        if self.crop < 1:
+            wide, high = self._crop_sides(count)
+            a0, a1, b0, b1 = a0 * wide, a1 * wide, b0 * high, b1 * high
+            centre_x = x + x * (1 - wide) * self._uniform(count, 1.0)
+            centre_y = y + y * (1 - high) * self._uniform(count, 1.0)
+        transform = ops.stack(
+            [a0, a1, centre_x - a0 * x - a1 * y, b0, b1, centre_y - b0 * x - b1 * y, zero, zero], axis=1
+        )
         return ops.image.affine_transform(
             images, transform, interpolation="bilinear", fill_mode="reflect", data_format="channels_last"
         )
+
+    def _crop_sides(self, count: Any) -> tuple[Any, Any]:
+        """Sides of the crop, as shares of the image's (Szegedy et al. 2015, arXiv 1409.4842, section 6)."""
+        area = keras.random.uniform((count,), self.crop, 1.0, seed=self.generator)
+        ratio = ops.exp(self._uniform(count, math.log(4 / 3)))
+        return ops.minimum(ops.sqrt(area * ratio), 1.0), ops.minimum(ops.sqrt(area / ratio), 1.0)
 
     def _uniform(self, count: Any, limit: float) -> Any:
         return keras.random.uniform((count,), -limit, limit, seed=self.generator)
@@ -77,5 +115,72 @@ class RandomAffine(keras.layers.Layer):
             "horizontal_flip": self.horizontal_flip,
             "vertical_flip": self.vertical_flip,
             "zoom": self.zoom,
+            "crop": self.crop,
+            "seed": self.seed,
+        }
+
+
+@keras.saving.register_keras_serializable("lesionflow")
+class RandomColour(keras.layers.Layer):
+    """Random hue, saturation, contrast and brightness, as one linear map of each image's colours.
+
+    Input and output: (n, height, width, 3) RGB in 0..255; output in float32. Does nothing outside training.
+    """
+
+    def __init__(
+        self,
+        brightness: float,
+        contrast: float,
+        saturation: float,
+        hue: float,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """See `recipe.Augmentation` for the meaning and units of the settings."""
+        super().__init__(**kwargs)
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+        self.hue = hue
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Change the colours of each image of a batch on its own."""
+        images: Any = ops.cast(inputs, "float32")
+        if not training:
+            return images
+        count: Any = cast(Any, ops.shape(images))[0]
+        brightness, contrast, saturation = (
+            1.0 + self._uniform(count, limit) for limit in (self.brightness, self.contrast, self.saturation)
+        )
+        angle = self._uniform(count, 2 * math.pi * self.hue)
+        # A turn about the axis of the greys (Rodrigues' formula), then away from each pixel's grey or towards it.
+        cos: Any = ops.cos(angle)
+        sin: Any = ops.sin(angle)
+        turn = cos * np.eye(3, dtype=np.float32) + sin * _TURN + (1 - cos) * np.full((3, 3), 1 / 3, np.float32)
+        to_grey = np.tile(_GREY[:, None], 3)
+        colours: Any = ops.matmul(turn, saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * to_grey)
+        _, height, width, _ = images.shape
+        changed: Any = ops.matmul(ops.reshape(images, (-1, height * width, 3)), colours)
+        mean: Any = ops.matmul(ops.mean(changed, axis=1, keepdims=True), to_grey)
+        changed = brightness * (contrast * changed + (1 - contrast) * mean)
+        return ops.reshape(ops.clip(changed, 0.0, 255.0), (-1, height, width, 3))
+
+    def _uniform(self, count: Any, limit: float) -> Any:
+        return keras.random.uniform((count, 1, 1), -limit, limit, seed=self.generator)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape stays."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings, for Keras' serialisation."""
+        return {
+            **super().get_config(),
+            "brightness": self.brightness,
+            "contrast": self.contrast,
+            "saturation": self.saturation,
+            "hue": self.hue,
             "seed": self.seed,
         }

@@ -1,4 +1,4 @@
-"""Where a training stands after an epoch, in one file that is whole, damaged-and-noticed, or absent.
+"""Where a training stands after an epoch or within one, in one file that is whole, damaged-and-noticed, or absent.
 
     <checkpoints>/<step>-<key>/state     SHA-256 of the rest, then a NumPy archive
                                lock      on a local disk: held by the one process that trains here
@@ -39,8 +39,22 @@ class DamagedCheckpoint(Exception):
 
 
 @dataclass(frozen=True)
+class UnderWay:
+    """What an epoch that was left after some batches needs beside the weights and the optimizer."""
+
+    batches: int
+    """Done."""
+    seconds: float
+    """Spent on them."""
+    generators: Arrays
+    """States of the random generators."""
+    metrics: Arrays
+    """Sums behind the epoch's loss and accuracy."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """All that the next epoch needs."""
+    """All that the next epoch, or the rest of this one, needs."""
 
     weights: Arrays
     """Of the model, in Keras' order."""
@@ -50,6 +64,8 @@ class Checkpoint:
     """The weights after the best epoch so far."""
     history: list[dict[str, Any]]
     """One row for each finished epoch of this step."""
+    under_way: UnderWay | None = None
+    """The epoch after these, if it has begun."""
 
 
 def save(place: str | Path, checkpoint: Checkpoint) -> None:
@@ -60,14 +76,16 @@ def save(place: str | Path, checkpoint: Checkpoint) -> None:
 
     Args:
         place: folder or bucket prefix.
-        checkpoint: the state after the last of its epochs.
+        checkpoint: the state to go on from.
     """
-    arrays: dict[str, NDArray[Any]] = {
-        f"{group}_{index:04d}": array
-        for group in ("weights", "optimizer", "best")
-        for index, array in enumerate(getattr(checkpoint, group))
+    groups = {"weights": checkpoint.weights, "optimizer": checkpoint.optimizer, "best": checkpoint.best}
+    arrays: dict[str, NDArray[Any]] = {"history": _as_array(checkpoint.history)}
+    if begun := checkpoint.under_way:
+        groups |= {"generators": begun.generators, "metrics": begun.metrics}
+        arrays["underway"] = _as_array({"batches": begun.batches, "seconds": begun.seconds})
+    arrays |= {
+        f"{group}_{index:04d}": array for group, members in groups.items() for index, array in enumerate(members)
     }
-    arrays["history"] = np.frombuffer(json.dumps(checkpoint.history).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     content = buffer.getvalue()
@@ -96,13 +114,16 @@ def load(place: str | Path) -> Checkpoint | None:
     if hashlib.sha256(content).digest() != data[:_DIGEST_SIZE]:
         raise DamagedCheckpoint(f"{_state(place)}: its SHA-256 does not match its content")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        groups: dict[str, Arrays] = {"weights": [], "optimizer": [], "best": []}
+        groups: dict[str, Arrays] = {"weights": [], "optimizer": [], "best": [], "generators": [], "metrics": []}
         for name in sorted(archive.files):
-            group, _, _ = name.partition("_")
-            if group in groups:
+            group, numbered, _ = name.partition("_")
+            if numbered:
                 groups[group].append(archive[name])
         history = json.loads(archive["history"].tobytes())
-    return Checkpoint(**groups, history=history)
+        begun = json.loads(archive["underway"].tobytes()) if "underway" in archive else None
+    generators, metrics = groups.pop("generators"), groups.pop("metrics")
+    under_way = UnderWay(begun["batches"], begun["seconds"], generators, metrics) if begun else None
+    return Checkpoint(**groups, history=history, under_way=under_way)
 
 
 @contextmanager
@@ -131,6 +152,10 @@ def locked(place: str | Path) -> Generator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _as_array(value: object) -> NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
 
 
 def _state(place: str | Path) -> str:

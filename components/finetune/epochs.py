@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import keras
@@ -10,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from components.common.errors import UserError
-from components.common.keras_backend import jit_compile
+from components.common.errors import Preempted, UserError
+from components.common.keras_backend import compile_with_xla, compiled_core, whole_shares
 from components.common.progress import report
 from components.common.recipe import Phase, Recipe
 from components.common.taxonomy import LABELS
-from components.finetune.augment import RandomAffine
-from components.finetune.checkpoint import Arrays, Checkpoint
+from components.finetune.augment import augment
+from components.finetune.checkpoint import Checkpoint
+from components.finetune.losses import make_loss
+from components.finetune.mixing import Mixing
+from components.finetune.optimizer import make_optimizer
+from components.finetune.part_epoch import EpochPart, assign, build_metrics, seed_generators, values
 from components.finetune.sampling import Examples, epoch_rows
 
 REPORT_SECONDS = 0.25
@@ -25,9 +30,26 @@ REPORT_SECONDS = 0.25
 class EpochBatches(keras.utils.PyDataset):
     """The batches of one epoch: uint8 pixels, labels, and weights if any differs from 1."""
 
-    def __init__(self, examples: Examples, rows: NDArray[np.int64], batch_size: int) -> None:
-        """Gather `rows` of `examples`, `batch_size` at a time; the last batch may be smaller."""
+    def __init__(
+        self,
+        examples: Examples,
+        rows: NDArray[np.int64],
+        batch_size: int,
+        mixing: Mixing | None = None,
+        first: int = 0,
+    ) -> None:
+        """Gather `rows` of `examples`, `batch_size` at a time; the last batch may be smaller.
+
+        Args:
+            examples: all of them.
+            rows: of the epoch, or of what is left of it.
+            batch_size: images in a batch.
+            mixing: mixes the images of each batch; the labels are shares of the classes then.
+            first: number in the epoch of the first of these batches.
+        """
         super().__init__()
+        self.mixing = mixing
+        self.first = first
         self.examples = examples
         self.rows = rows
         self.batch_size = batch_size
@@ -38,8 +60,18 @@ class EpochBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
-        batch = self.examples.pixels[rows], self.examples.labels[rows]
-        return (*batch, self.examples.weight[rows]) if self.weighted else batch
+        batch = self.examples.pixels[rows], self.examples.labels[rows], self.examples.weight[rows]
+        if self.mixing:
+            batch = self.mixing.mix(self.first + index, *batch)
+        return batch if self.weighted else batch[:2]
+
+
+class Unaveraged(keras.callbacks.Callback):
+    """Keeps what the weights were before `fit`, as it ends, puts their moving average in their place."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Copy them."""
+        self.weights = values(cast(Any, self.model).trainable_variables)
 
 
 class BatchProgress(keras.callbacks.Callback):
@@ -66,26 +98,29 @@ def steps_per_epoch(examples: Examples, recipe: Recipe) -> int:
     return math.ceil(round(examples.draws.sum()) / recipe.batch_size)
 
 
-def training_model(core: keras.Model, recipe: Recipe, phase: Phase, steps: int) -> keras.Model:
+def training_model(
+    core: keras.Model,
+    recipe: Recipe,
+    phase: Phase,
+    steps: int,
+    class_counts: NDArray[np.integer[Any]] | None = None,
+) -> keras.Model:
     """The core behind its augmentation, compiled for one fine-tune step.
 
     Args:
         core: with the layers that train already chosen.
-        recipe: for the augmentation.
+        recipe: for the augmentation, the loss and the optimizer.
         phase: for the learning rate.
         steps: batches in one epoch.
+        class_counts: training images of each class, shape (7,); for the balance `logit-adjusted`.
     """
     inputs = keras.Input(core.input_shape[1:], name="image")
-    augmented = RandomAffine(**recipe.augmentation.model_dump(), name="augment")(inputs)
-    model = keras.Model(inputs, core(augmented), name="training")
-    rate: Any = phase.learning_rate
-    if recipe.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(phase.learning_rate, decay_steps=steps * phase.epochs)
+    model = keras.Model(inputs, compiled_core(core)(augment(inputs, recipe.augmentation)), name="training")
     model.compile(
-        optimizer=keras.optimizers.Adam(rate),
-        loss="sparse_categorical_crossentropy",
+        optimizer=make_optimizer(core, recipe, phase, steps),
+        loss=make_loss(recipe, class_counts),  # pyright: ignore[reportArgumentType]
         metrics=["accuracy"],
-        jit_compile=jit_compile(),  # pyright: ignore[reportArgumentType]
+        jit_compile=compile_with_xla(),  # pyright: ignore[reportArgumentType]
     )
     # Without this a checkpoint could not be restored: the optimizer makes its variables on first use.
     model.optimizer.build(model.trainable_variables)
@@ -101,6 +136,8 @@ def train(
     seed: int,
     checkpoint: Checkpoint | None,
     save: Callable[[Checkpoint], None],
+    asked_to_stop: Callable[[], bool] = lambda: False,
+    to_beat: float = -1.0,
 ) -> Checkpoint:
     """Train the remaining epochs of a step.
 
@@ -116,31 +153,56 @@ def train(
         seed: of the order of rows, the augmentation and the dropout.
         checkpoint: to go on from.
         save: called with the new checkpoint after each epoch.
+        asked_to_stop: whether to save after this batch and stop.
+        to_beat: macro-F1 that an epoch must exceed, or else the weights at the start are the best.
 
     Returns:
         The state after the last epoch. The model holds the weights of the best one.
+
+    Raises:
+        Preempted: it was asked to stop, and there was more to train.
     """
     epochs = recipe.phase(phase).epochs
     steps = steps_per_epoch(examples, recipe)
     if checkpoint is None:
-        checkpoint = Checkpoint(weights=_values(model.weights), optimizer=[], best=[], history=[])
+        checkpoint = Checkpoint(weights=values(model.weights), optimizer=[], best=values(model.weights), history=[])
     else:
-        _assign(model.weights, checkpoint.weights)
-        _assign(model.optimizer.variables, checkpoint.optimizer)
+        assign(model.weights, checkpoint.weights)
+        assign(model.optimizer.variables, checkpoint.optimizer)
     history = list(checkpoint.history)
     best = checkpoint.best
-    progress = BatchProgress(len(history) * steps, epochs * steps)
+    begun = checkpoint.under_way
+    progress = BatchProgress(len(history) * steps + (begun.batches if begun else 0), epochs * steps)
+    unaveraged = Unaveraged()
     for epoch in range(len(history), epochs):
-        started = time.monotonic()
+        part = EpochPart(model, checkpoint.under_way, asked_to_stop)
         _reseed(model, seed, epoch)
-        batches = EpochBatches(examples, epoch_rows(examples.draws, seed, epoch), recipe.batch_size)
+        rows = epoch_rows(examples.draws, seed, epoch)
+        rows = np.resize(rows, whole_shares(len(rows)))  # filled up with the first ones
+        left = rows[part.batches * recipe.batch_size :]
+        mixing = Mixing(recipe.mix, recipe.mix_alpha, seed, epoch) if recipe.mix != "none" else None
+        batches = EpochBatches(examples, left, recipe.batch_size, mixing, part.batches)
+        if checkpoint.under_way:
+            build_metrics(model, batches[0])
         # Keras would shuffle the batches by Python's global random state.
-        fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[progress])  # pyright: ignore[reportArgumentType]
+        fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[progress, part, unaveraged])  # pyright: ignore[reportArgumentType]
+        if recipe.ema:
+            assign(model.trainable_variables, unaveraged.weights)
+        if part.batches * recipe.batch_size < len(rows):
+            state = {"weights": values(model.weights), "optimizer": values(model.optimizer.variables)}
+            save(replace(checkpoint, **state, under_way=part.under_way()))
+            raise Preempted(f"Stopped by SIGTERM in epoch {epoch + 1} after batch {part.batches} of {steps}.")
         logs = cast(dict[str, list[float]], fitted.history)
         rate = np.asarray(keras.ops.convert_to_numpy(model.optimizer.learning_rate)).item()
+        if recipe.ema:
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+            # On JAX weight and average are now one buffer, which `predict` would give away: a copy, then.
+            assign(model.trainable_variables, values(model.trainable_variables))
         val_loss, val_macro_f1 = judge(model, validation)
-        if not history or val_macro_f1 > max(row["val_macro_f1"] for row in history):
-            best = _values(model.weights)
+        if val_macro_f1 > max([to_beat, *(row["val_macro_f1"] for row in history)]):
+            best = values(model.weights)
+        if recipe.ema:
+            assign(model.trainable_variables, unaveraged.weights)
         history.append(
             {
                 "phase": phase,
@@ -150,10 +212,10 @@ def train(
                 "val_loss": val_loss,
                 "val_macro_f1": val_macro_f1,
                 "learning_rate": rate,
-                "seconds": time.monotonic() - started,
+                "seconds": part.seconds,
             }
         )
-        checkpoint = Checkpoint(_values(model.weights), _values(model.optimizer.variables), best, history)
+        checkpoint = Checkpoint(values(model.weights), values(model.optimizer.variables), best, history)
         save(checkpoint)
         report("epoch", phase=phase, epoch=epoch + 1, epochs=epochs, loss=logs["loss"][0], val_macro_f1=val_macro_f1)
         print(  # into the step's log
@@ -161,7 +223,9 @@ def train(
             f"val_loss {val_loss:.4f}, val macro-F1 {val_macro_f1:.3f}, {history[-1]['seconds']:.1f} s",
             flush=True,
         )
-    _assign(model.weights, best)
+        if asked_to_stop() and epoch + 1 < epochs:
+            raise Preempted(f"Stopped by SIGTERM after epoch {epoch + 1} of {epochs}.")
+    assign(model.weights, best)
     return checkpoint
 
 
@@ -171,14 +235,18 @@ def judge(model: keras.Model, validation: Examples, batch_size: int = 64) -> tup
     Raises:
         UserError: the training diverged.
     """
-    probabilities = model.predict(validation.pixels, batch_size=batch_size, verbose=0)  # pyright: ignore[reportArgumentType]
+    # Not the array itself, which may be in a file, and of which Keras would make a tensor as large as the whole.
+    count = len(validation.labels)
+    rows = np.resize(np.arange(count), whole_shares(count))
+    batches = EpochBatches(validation, rows, whole_shares(batch_size))
+    probabilities = model.predict(batches, verbose=0)[:count]  # pyright: ignore[reportArgumentType]
     if not np.isfinite(probabilities).all():
         raise UserError(
             "The training diverged: the model gives NaN for validation images; "
             "lower the learning rate of this step in the recipe."
         )
     every = list(range(len(LABELS)))
-    of_truth = probabilities[np.arange(len(validation.labels)), validation.labels]
+    of_truth = probabilities[np.arange(count), validation.labels]
     loss = -np.log(np.maximum(of_truth, keras.config.epsilon())).mean()  # clipped as Keras clips the training loss
     predicted = probabilities.argmax(axis=1)
     macro_f1 = f1_score(validation.labels, predicted, labels=every, average="macro", zero_division=0)  # pyright: ignore[reportArgumentType]
@@ -191,16 +259,6 @@ def _reseed(model: keras.Model, seed: int, epoch: int) -> None:
     Keras keeps the generators' states out of `.keras` and `.weights.h5` files, so a restarted
     training would otherwise repeat, or jump in, their random numbers.
     """
-    states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
-    for index, state in enumerate(states):
+    for index, state in enumerate(seed_generators(model)):
         words = np.random.SeedSequence([seed, epoch, index]).generate_state(2)
         state.assign((words >> 1).astype(state.dtype))  # JAX's and TensorFlow's types of it differ in sign
-
-
-def _values(variables: list[Any]) -> Arrays:
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-
-
-def _assign(variables: list[Any], values: Arrays) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

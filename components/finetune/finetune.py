@@ -20,7 +20,7 @@ from components.common.backbone import (
 )
 from components.common.errors import UserError
 from components.common.files import file_digest, whole_folder, write_json
-from components.common.keras_backend import make_deterministic, versions
+from components.common.keras_backend import make_deterministic, training_devices, versions
 from components.common.model_folder import (
     HISTORY,
     MODEL,
@@ -30,6 +30,7 @@ from components.common.model_folder import (
     read_training,
     write_labels,
 )
+from components.common.pixel_store import pixels_digest
 from components.common.pixels import load_pixels
 from components.common.progress import report
 from components.common.recipe import PhaseName, Recipe, load_recipe
@@ -38,6 +39,7 @@ from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.finetune import checkpoint as checkpoints
 from components.finetune.history import read_history, write_events, write_history
+from components.finetune.preemption import termination_noted
 from components.finetune.sampling import Examples
 
 if TYPE_CHECKING:
@@ -86,11 +88,12 @@ def finetune(
         start: model folder of the step before; needed by `partial` and `full`.
 
     Returns:
-        Figures for the artifact's metadata: best_epoch, val_macro_f1, epochs, seconds,
+        Figures for the artifact's metadata: best_epoch (0 is the start), val_macro_f1, epochs, seconds,
         parameters_trained, parameters_total, trains_from, resumed_at_epoch.
 
     Raises:
         UserError: an input is missing, damaged or does not fit the others.
+        Preempted: SIGTERM came while it trained with a checkpoint folder.
     """
     try:
         settings, name = load_recipe(recipe), PhaseName(phase)
@@ -101,28 +104,33 @@ def finetune(
     if (name is PhaseName.HEAD) != (start is None):
         needs = "starts from --weights, not from a model" if start else "starts from the model of the step before"
         raise UserError(f"The {name} step {needs}; pass `start` to partial and full, and to them only.")
-    examples = _examples(images, train, settings.image_size, BALANCED_COLUMNS)
-    judged_on = _examples(images, validation, settings.image_size, SPLIT_COLUMNS)
+    examples, judged_on = _examples(images, train, validation, settings.image_size)
+    if settings.balance == "logit-adjusted" and ((examples.weight != 1).any() or (examples.draws != 1).any()):
+        raise UserError(
+            f"The table {train} weights or repeats images, and the recipe corrects their frequency once more "
+            "(balance logit-adjusted); expected the table that the balance step wrote for this recipe."
+        )
 
     make_deterministic(seed)
-    core = build_core(settings.backbone, settings.image_size, settings.dropout)
-    begin = _load_start(core, settings, weights, start)
-    phase_settings = settings.phase(name)
-    trains_from = set_trainable(core, phase_settings.trainable, begin.pretrained)
-    inputs = {
-        "phase": name,
-        "recipe": settings.model_dump(
-            mode="json", include={"backbone", "image_size", "batch_size", "augmentation", "dropout", "schedule"}
-        ),
-        "settings": phase_settings.model_dump(),
-        "seed": seed,
-        "pretrained": begin.pretrained,
-        "fingerprint": fingerprint,
-        "versions": versions(),
-        # What the runner knows of our code: edited code must not go on from the old code's epochs.
-        "code": os.environ.get("LESIONFLOW_STEP_DIGEST", ""),
-    }
-    final, resumed_at = _train(core, settings, name, seed, examples, judged_on, inputs, checkpoint_folder)
+    with training_devices(settings.batch_size) as chosen:
+        core = build_core(settings.backbone, settings.image_size, settings.dropout)
+        begin = _load_start(core, settings, weights, start)
+        phase_settings = settings.phase(name)
+        trains_from = set_trainable(core, phase_settings.trainable, begin.pretrained)
+        inputs = {
+            "phase": name,
+            "recipe": settings.model_dump(mode="json", exclude={"name", "flip_views", *PhaseName}),
+            "settings": phase_settings.model_dump(),
+            "seed": seed,
+            "pretrained": begin.pretrained,
+            "precision": chosen.precision,
+            "fingerprint": fingerprint,
+            "versions": versions(),
+            # What the runner knows of our code: edited code must not go on from the old code's epochs.
+            "code": os.environ.get("LESIONFLOW_STEP_DIGEST", ""),
+        }
+        print(chosen.text, flush=True)
+        final, resumed_at, start_f1 = _train(core, settings, name, seed, examples, judged_on, inputs, checkpoint_folder)
 
     rows = [*begin.history, *final.history]
     training = {
@@ -134,10 +142,18 @@ def finetune(
         "pretrained": begin.pretrained,
         "fingerprint": fingerprint,
         "versions": versions(),
+        "devices": chosen.text,
         "rows": {"train": len(examples.labels), "validation": len(judged_on.labels)},
     }
-    _write_model(Path(model), core, settings.image_size, rows, training)
+    deployed = core
+    if chosen.devices:  # users' machines compute in single precision, and have no need of our GPUs
+        deployed = build_core(settings.backbone, settings.image_size, settings.dropout)
+        deployed.set_weights(core.get_weights())
+    _write_model(Path(model), deployed, settings, rows, training)
     best = max(final.history, key=lambda row: row["val_macro_f1"])
+    kept = "" if best["val_macro_f1"] > start_f1 else ", its start's: no epoch was better"
+    if kept:
+        best = {"epoch": 0, "val_macro_f1": start_f1}
     figures = {
         "best_epoch": best["epoch"],
         "val_macro_f1": best["val_macro_f1"],
@@ -148,12 +164,24 @@ def finetune(
         "trains_from": trains_from,
         "resumed_at_epoch": resumed_at,
     }
-    report("figure", text=f"val macro-F1 {best['val_macro_f1']:.3f}")
+    report("figure", text=f"val macro-F1 {best['val_macro_f1']:.3f}{kept}")
     return figures
 
 
-def _examples(images: str, table: str, size: int, columns: tuple[str, ...]) -> Examples:
-    """Read a table and decode its images.
+def _examples(images: str, train: str, validation: str, size: int) -> tuple[Examples, Examples]:
+    """Read the two tables and decode their images in one go: one reading of the shards, one budget of memory.
+
+    Raises:
+        UserError: as `_rows` and `load_pixels`.
+    """
+    ids, columns = _rows(train, BALANCED_COLUMNS)
+    judged_ids, judged_columns = _rows(validation, SPLIT_COLUMNS)
+    pixels = load_pixels(images, [*ids, *judged_ids], size)
+    return Examples(pixels[: len(ids)], **columns), Examples(pixels[len(ids) :], **judged_columns)
+
+
+def _rows(table: str, columns: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
+    """Image ids of a table, and all of its `Examples` but the pixels.
 
     Raises:
         UserError: a label is not one of ours, or weights or draws make no sense.
@@ -172,12 +200,8 @@ def _examples(images: str, table: str, size: int, columns: tuple[str, ...]) -> E
                 f"The column {column} of {table} has negative, missing or only zero values; "
                 "expected the table that the balance step wrote."
             )
-    return Examples(
-        pixels=load_pixels(images, frame["image_id"].tolist(), size),
-        labels=np.array([LABEL_INDEX[dx] for dx in frame["dx"]], np.int32),
-        weight=weight,
-        draws=draws,
-    )
+    labels = np.array([LABEL_INDEX[dx] for dx in frame["dx"]], np.int32)
+    return frame["image_id"].tolist(), {"labels": labels, "weight": weight, "draws": draws}
 
 
 def _load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | None) -> _Start:
@@ -216,47 +240,50 @@ def _train(
     validation: Examples,
     inputs: dict[str, Any],
     folder: str,
-) -> tuple[checkpoints.Checkpoint, int]:
+) -> tuple[checkpoints.Checkpoint, int, float]:
     """Train `core` to the end of the step, going on from a checkpoint if there is one.
 
     Returns:
-        The last state, and how many epochs were there already.
+        The last state, how many epochs were there already, and the macro-F1 that they had to exceed.
     """
-    from components.finetune.epochs import steps_per_epoch, train, training_model
+    from components.finetune.epochs import judge, steps_per_epoch, train, training_model
 
-    model = training_model(core, recipe, recipe.phase(phase), steps_per_epoch(examples, recipe))
+    counts = np.bincount(examples.labels, minlength=len(LABELS))
+    model = training_model(core, recipe, recipe.phase(phase), steps_per_epoch(examples, recipe), counts)
     order = [*PhaseName].index(phase)
     # Steps with the same seed must not repeat each other's row order and augmentation.
     step_seed = int(np.random.SeedSequence([seed, order]).generate_state(1)[0])
+    to_beat = judge(model, validation)[1] if recipe.keep_start and phase is not PhaseName.HEAD else -1.0
     if not folder:
-        return train(model, examples, validation, recipe, phase, step_seed, None, lambda _: None), 0
+        state = train(model, examples, validation, recipe, phase, step_seed, None, lambda _: None, to_beat=to_beat)
+        return state, 0, to_beat
     key = checkpoints.key(
-        inputs,
-        *(examples.pixels, examples.labels, examples.weight, examples.draws),
-        *(validation.pixels, validation.labels),
+        {**inputs, "pixels": [pixels_digest(examples.pixels), pixels_digest(validation.pixels)]},
+        *(examples.labels, examples.weight, examples.draws, validation.labels),
         *(weight.numpy() for weight in core.weights),
     )
     place = join(folder, f"{phase}-{key}")
-    with checkpoints.locked(place):
+    with checkpoints.locked(place), termination_noted() as asked_to_stop:
         try:
             state = checkpoints.load(place)
         except checkpoints.DamagedCheckpoint as damage:
             print(f"The checkpoint is damaged ({damage}): this step trains from its first epoch.", file=sys.stderr)
             state = None
         if state:
-            print(f"Going on after epoch {len(state.history)} from {place}", flush=True)
+            batch = f", batch {state.under_way.batches}," if state.under_way else ""
+            print(f"Going on after epoch {len(state.history)}{batch} from {place}", flush=True)
         done = len(state.history) if state else 0
-        return train(
-            model, examples, validation, recipe, phase, step_seed, state, partial(checkpoints.save, place)
-        ), done
+        save = partial(checkpoints.save, place)
+        state = train(model, examples, validation, recipe, phase, step_seed, state, save, asked_to_stop, to_beat)
+        return state, done, to_beat
 
 
 def _write_model(
-    folder: Path, core: "keras.Model", image_size: int, rows: list[dict[str, Any]], training: dict[str, Any]
+    folder: Path, core: "keras.Model", recipe: Recipe, rows: list[dict[str, Any]], training: dict[str, Any]
 ) -> None:
     with whole_folder(folder) as temporary:
-        deployable(core, image_size).save(temporary / MODEL)
-        write_labels(temporary, image_size)
+        deployable(core, recipe.image_size, recipe.flip_views).save(temporary / MODEL)
+        write_labels(temporary, recipe.image_size)
         write_history(rows, temporary / HISTORY)
         write_json(temporary / TRAINING, training)
         write_events(rows, temporary / TENSORBOARD)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.pixels import Pixels
+from components.common.pixels import MappedPixels, Pixels
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images in memory, with how each counts in training."""
+    """Decoded images, with how each counts in training."""
 
-    pixels: Pixels
+    pixels: Pixels | MappedPixels
     """RGB, shape (n, size, size, 3)."""
     labels: NDArray[np.int32]
     """Index into `taxonomy.LABELS`, shape (n,)."""

@@ -61,3 +61,119 @@ def test_zoom_goes_both_ways_by_at_most_the_given_share():
     assert distance.max() <= 30 / 0.8 + 1
     assert distance.min() < 29
     assert distance.max() > 31
+
+
+def test_a_crop_keeps_at_least_the_given_area_and_stays_inside_the_image():
+    columns, rows = np.meshgrid(np.arange(101.0), np.arange(61.0))
+    image = np.stack([columns, rows, np.zeros_like(rows)], axis=-1)  # each pixel tells where it came from
+    found = augmented(image, count=128, crop=0.4)
+    assert found[..., 0].min() >= 0
+    assert found[..., 0].max() <= 100
+    wide, high = np.ptp(found[:, 30, :, 0], axis=1) / 100, np.ptp(found[:, :, 50, 1], axis=1) / 60
+    assert (wide * high).min() > 0.4 * 0.75
+    assert (wide * high).min() < 0.5
+    assert (wide * high).max() > 0.9
+    ratio = wide / high
+    assert 3 / 4 - 0.01 < ratio.min() < 0.9
+    assert 1.1 < ratio.max() < 4 / 3 + 0.01
+    assert np.std(found[:, 0, 0, 0]) > 5  # from all over the image
+
+
+def coloured(image: np.ndarray, count: int = 64, training: bool = True, **settings: object) -> np.ndarray:
+    import keras
+
+    from components.finetune.augment import RandomColour
+
+    none = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "seed": 1}
+    layer = RandomColour(**{**none, **settings})  # pyright: ignore[reportArgumentType]
+    return keras.ops.convert_to_numpy(layer(np.repeat(image[None], count, 0), training=training))
+
+
+GREY = np.array([0.299, 0.587, 0.114])
+
+
+@pytest.fixture
+def skin() -> np.ndarray:
+    """Colours far enough from black and white that nothing is clipped."""
+    return np.random.default_rng(0).integers(90, 160, (6, 5, 3)).astype(np.float32)
+
+
+def test_no_colour_changes_outside_training_nor_without_settings(skin: np.ndarray):
+    np.testing.assert_array_equal(coloured(skin, training=False, brightness=0.5, hue=0.5)[0], skin)
+    np.testing.assert_allclose(coloured(skin)[0], skin, rtol=1e-5)
+
+
+def test_brightness_multiplies(skin: np.ndarray):
+    ratio = coloured(skin, brightness=0.2) / skin
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1, :1], ratio.shape), rtol=1e-4)
+    assert 0.8 <= ratio.min() < 0.85
+    assert 1.15 < ratio.max() <= 1.2
+
+
+def test_contrast_stretches_about_the_mean_grey(skin: np.ndarray):
+    mean = (skin @ GREY).mean()
+    ratio = (coloured(skin, contrast=0.2) - mean)[:, 0] / (skin - mean)[0]
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1], ratio.shape), rtol=1e-2)
+    assert 0.8 <= ratio[:, 0, 0].min() < 0.85
+    assert 1.15 < ratio[:, 0, 0].max() <= 1.2
+
+
+def test_saturation_stretches_about_each_pixels_grey(skin: np.ndarray):
+    grey = (skin @ GREY)[..., None]
+    found = coloured(skin, saturation=0.3)
+    np.testing.assert_allclose((found @ GREY)[..., None], np.broadcast_to(grey, (64, *grey.shape)), rtol=1e-4)
+    factor = np.sqrt(((found - grey) ** 2).sum(axis=(1, 2, 3)) / ((skin - grey) ** 2).sum())
+    assert 0.7 <= factor.min() < 0.8
+    assert 1.2 < factor.max() <= 1.3
+
+
+def test_hue_turns_about_grey_and_a_third_of_the_circle_swaps_the_channels():
+    image = np.full((2, 2, 3), 100.0)
+    image[..., 0] = 160  # reddish
+    found = coloured(image, count=512, hue=0.5)[:, 0, 0]
+    np.testing.assert_allclose(found.mean(axis=1), 120, rtol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(found - 120, axis=1), np.linalg.norm([40, -20, -20]), rtol=1e-4)
+    for swapped in ([100, 160, 100], [100, 100, 160]):
+        assert np.abs(found - swapped).max(axis=1).min() < 2
+    small = coloured(image, count=256, hue=0.02)[:, 0, 0]
+    turned = np.degrees(np.arctan2(np.sqrt(3) * (small[:, 1] - small[:, 2]), 2 * small[:, 0] - small[:, 1:].sum(1)))
+    assert np.abs(turned).max() == pytest.approx(7.2, abs=0.3)
+    assert turned.min() < -6 < 6 < turned.max()
+
+
+def test_each_image_changes_on_its_own_and_values_stay_in_range():
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    found = coloured(image, brightness=0.9, contrast=0.9, saturation=0.9, hue=0.5)
+    assert found.min() >= 0
+    assert found.max() <= 255
+    assert len({tuple(one[0, 0].round(2)) for one in found}) > 50
+
+
+def test_only_the_layers_that_are_asked_for_are_there():
+    import keras
+
+    from components.common.recipe import Augmentation
+    from components.finetune.augment import augment
+
+    def layers(**settings: float) -> list[str]:
+        inputs = keras.Input((16, 16, 3))
+        return [layer.name for layer in keras.Model(inputs, augment(inputs, Augmentation(**settings))).layers[1:]]  # pyright: ignore[reportArgumentType]
+
+    assert layers() == ["augment"]
+    assert layers(hue=0.1, erasing=0.5) == ["augment", "colour", "erasing"]
+
+
+def test_erasing_replaces_a_rectangle_in_the_given_share_of_images():
+    import keras
+
+    from components.common.recipe import Augmentation
+    from components.finetune.augment import augment
+
+    inputs = keras.Input((32, 32, 3))
+    settings = Augmentation(rotation=0, horizontal_flip=False, zoom=0, erasing=0.25)
+    model = keras.Model(inputs, augment(inputs, settings))
+    images = np.full((400, 32, 32, 3), 77, np.uint8)
+    found = keras.ops.convert_to_numpy(model(images, training=True))
+    changed = np.abs(found - 77).max(axis=3) > 0.5
+    assert 0.15 < changed.any(axis=(1, 2)).mean() < 0.35
+    assert changed.mean(axis=(1, 2)).max() < 0.4

@@ -13,6 +13,7 @@ from small_data import RECIPE, SIZE, Data
 from components.common.backbone import CORE, backbone_of
 from components.common.errors import UserError
 from components.common.model_folder import load_model, read_training
+from components.common.pixel_store import VARIABLE
 from components.common.pixels import load_pixels
 from components.common.tables import write_table
 from components.common.taxonomy import LABELS
@@ -128,6 +129,21 @@ def test_a_damaged_checkpoint_is_said_and_training_starts_over(
     assert same(head, tmp_path / "second")
 
 
+def test_images_in_a_file_train_to_the_same_bits(
+    data: Data, head: Path, partial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(VARIABLE, "100000")
+    data.finetune(tmp_path / "model", "partial", start=str(head), checkpoint_folder=str(tmp_path / "checkpoints"))
+    assert same(tmp_path / "model", partial)
+    # A retry on a larger node goes on from the checkpoint.
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr("components.common.pixel_store.MappedPixels", lambda *_: pytest.fail("in a file again"))
+    again = data.finetune(
+        tmp_path / "again", "partial", start=str(head), checkpoint_folder=str(tmp_path / "checkpoints")
+    )
+    assert again["resumed_at_epoch"] == 3
+
+
 def test_other_inputs_do_not_go_on_from_a_checkpoint(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = str(tmp_path / "checkpoints")
     monkeypatch.setattr("components.finetune.epochs.train", lambda *_: pytest.skip("reached training"))
@@ -222,7 +238,7 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(
         ("dx", "wart", "label 'wart'"),
         ("draws", -1.0, "column draws"),
         ("weight", float("nan"), "column weight"),
-        ("image_id", "absent", "1 of 84 images are not in"),
+        ("image_id", "absent", "1 of 112 images are not in"),
     ],
 )
 def test_a_bad_table_gets_one_sentence(data: Data, tmp_path: Path, column: str, value: object, sentence: str):

@@ -1,0 +1,273 @@
+"""Which change of the recipe helps? A base, one change per row, several seeds, judged without the test set.
+
+    python benchmarks/ablation.py --data FOLDER --weights FILE --work FOLDER
+        [--rows NAME ...] [--seeds 2] [--size 64] [--share 0.33] [--backbone efficientnetv2b0]
+
+FOLDER of --data is what `lesionflow run --data` takes; --weights is as there. The lesions are split once
+(seed 0, 70/10/20). A row trains on --share of the training lesions, of each class alike, and its best
+epoch is chosen on the validation lesions. Its figure is the macro-F1 over the images of all lesions it
+was not trained on, but for the test set's, which nothing here ever reads: with a share of a third these
+are 5,700 images instead of the validation's 1,000, and an interval half as wide. Intervals (95 %) are of
+a bootstrap over lesions, the same draws for every row, so differences are paired by lesion and by seed;
+they hold the chance in the images, and what the seeds say apart is listed beside them.
+
+Everything is kept in --work: the data, and results.jsonl with a line for each finished (row, seed), which is
+not run again unless the recipe it stands for has changed; a row that was cut short goes on at its last epoch.
+The rows run one after the other in this process, for the state of Keras is cleared before each step. The
+Markdown table comes on standard output, at the end and after an interruption alike.
+"""
+
+import argparse
+import gc
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from components.balance.balance import balance_table
+from components.common.files import whole_folder
+from components.common.metrics import Indices, predicted_classes
+from components.common.model_folder import load_model
+from components.common.pixels import decode_images
+from components.common.recipe import PhaseName, Recipe
+from components.common.tables import SPLIT_COLUMNS, read_table, write_table
+from components.common.taxonomy import LABEL_INDEX, LABELS
+from components.finetune.finetune import finetune
+from components.ingest.ingest import ingest
+from components.split.split import split_images
+
+Changes = dict[str, Any]
+
+BASE: Changes = {
+    "balance": "sqrt",
+    "schedule": "cosine",
+    "head": {"epochs": 1, "learning_rate": 1e-3, "trainable": 0.0},
+    "partial": {"epochs": 6, "learning_rate": 3e-4, "trainable": 0.75},
+    "full": {"epochs": 2, "learning_rate": 5e-5, "trainable": 1.0},
+}
+ROWS: dict[str, Changes] = {
+    "base": {},
+    "larger": {"image_size": 1.5},  # times --size
+    "vertical flip": {"augmentation": {"vertical_flip": True}},
+    "colour": {"augmentation": {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.02}},
+    "strong colour": {"augmentation": {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05}},
+    "crop": {"augmentation": {"crop": 0.6}},
+    "erasing": {"augmentation": {"erasing": 0.25}},
+    "mixup": {"mix": "mixup", "mix_alpha": 0.2},
+    "cutmix": {"mix": "cutmix", "mix_alpha": 1.0},
+    "no balance": {"balance": "none"},
+    "oversampling": {"balance": "oversample"},
+    "effective number": {"balance": "effective-number"},
+    "logit-adjusted 0.5": {"balance": "logit-adjusted", "tau": 0.5},
+    "balanced softmax": {"balance": "logit-adjusted"},
+    "label smoothing": {"label_smoothing": 0.1},
+    "average": {"ema": 0.99},
+    "AdamW": {"weight_decay": 0.05, "warmup": 0.1},
+    "layer decay": {"layer_decay": 0.9},
+    "clipping": {"clip_norm": 1.0},
+    "keep start": {"keep_start": True},
+    "longer": {"partial": {"epochs": 12}},
+    "flip views": {"flip_views": True},
+}
+
+
+def recipe_of(row: str, size: int, backbone: str) -> Recipe:
+    """The recipe that a row stands for."""
+    changes = {"image_size": 1.0, **ROWS[row]}
+    changes["image_size"] = round(changes["image_size"] * size)
+    return Recipe.model_validate(_merge({**BASE, "backbone": backbone}, changes))
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Changes:
+    return {**base, **{k: _merge(base.get(k, {}), v) if isinstance(v, dict) else v for k, v in changes.items()}}
+
+
+def prepare(data: str, work: Path, share: float) -> Path:
+    """Ingest and split once, and choose the lesions to train on.
+
+    Returns:
+        Folder of the tables `train`, `validation` and `judged`.
+    """
+    images = work / "images"
+    if not images.exists():
+        ingest(data, "", str(images), str(work / "quarantine.parquet"), str(work / "data_card.html"))
+    tables = work / f"tables-{share:g}"
+    if not tables.exists():
+        with whole_folder(tables) as folder:
+            split_images(images, {name: folder / name for name in ("train", "validation", "test")})
+            (folder / "test").unlink()
+            train, validation = (read_table(folder / name, SPLIT_COLUMNS) for name in ("train", "validation"))
+            lesions = train.drop_duplicates("lesion_id").sample(frac=1, random_state=0)
+            rank = lesions.groupby("dx").cumcount() + 0.5
+            chosen = set(lesions["lesion_id"][rank < share * lesions.groupby("dx")["dx"].transform("size")])
+            inside = train["lesion_id"].isin(chosen)
+            write_table(train[inside], folder / "train")
+            write_table(pd.concat([validation, train[~inside]], ignore_index=True), folder / "judged")
+    return tables
+
+
+def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, checkpoints: Path) -> dict[str, Any]:
+    """Train a recipe and classify the images that are judged.
+
+    Returns:
+        `predicted`: a digit per image, its index into LABELS; `seconds` and `cpu_seconds` of training;
+        `val_macro_f1` of the epoch that was kept; `epochs_trained` here and not by an earlier try.
+    """
+    import keras
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    place, model, figures, trained = work / "row", "", {}, 0
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    text = recipe.model_dump_json()
+    balance_table(tables / "train", place / "train", place / "balance.html", recipe=text)
+    for phase in PhaseName:
+        keras.utils.clear_session()
+        gc.collect()
+        start, model = model or None, str(place / phase)
+        inputs = str(work / "images"), str(place / "train"), str(tables / "validation")
+        figures = finetune(*inputs, model, phase, text, weights, "", seed, str(checkpoints), start)
+        trained += figures["epochs"] - figures["resumed_at_epoch"]
+    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    judged = read_table(tables / "judged", SPLIT_COLUMNS)
+    loaded, probabilities = load_model(model), np.empty((len(judged), len(LABELS)), np.float32)
+    for rows, pixels in decode_images(work / "images", judged["image_id"].tolist(), recipe.image_size):
+        probabilities[rows] = loaded.predict(pixels)
+    predicted = predicted_classes(probabilities)
+    return {
+        "predicted": "".join(map(str, predicted)),
+        "val_macro_f1": figures["val_macro_f1"],
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
+        "epochs_trained": trained,
+    }
+
+
+def read_results(path: Path) -> dict[str, dict[str, Any]]:
+    """Finished rows by their key; a line that was cut short is cut off the file."""
+    if not path.exists():
+        return {}
+    whole, _, rest = path.read_bytes().rpartition(b"\n")
+    if rest:
+        with path.open("r+b") as file:
+            file.truncate(len(whole) + bool(whole))
+    return {record["key"]: record for record in map(json.loads, whole.splitlines())}
+
+
+def macro_f1_samples(
+    truth: Indices, predicted: Indices, lesion_ids: list[str], resamples: int = 1000
+) -> NDArray[np.float64]:
+    """Macro-F1 of the images as they are, then over resampled lesions as in `components.common.metrics.intervals`.
+
+    Returns:
+        Shape (1 + resamples,). The draws are the same for every prediction, so differences are paired.
+    """
+    classes = len(LABELS)
+    names, lesion = np.unique(np.asarray(lesion_ids, dtype=str), return_inverse=True)
+    draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    draws = np.concatenate([np.ones((1, len(names))), draws])
+    cells = np.bincount((lesion * classes + truth) * classes + predicted, minlength=len(names) * classes**2)
+    counts = (draws @ cells.reshape(len(names), -1)).reshape(-1, classes, classes)
+    support = counts.sum(axis=2)
+    f1 = 2 * np.diagonal(counts, axis1=1, axis2=2) / np.maximum(support + counts.sum(axis=1), 1)
+    return f1.sum(axis=1, where=support > 0) / (support > 0).sum(axis=1)
+
+
+def table(records: list[dict[str, Any]], judged: pd.DataFrame) -> str:
+    """The Markdown table of finished rows, in the order of ROWS.
+
+    Args:
+        records: of `run_row`, with `row` and `seed`.
+        judged: table of the images that were classified.
+    """
+    truth, lesions = judged["dx"].map(LABEL_INDEX).to_numpy(np.int64), judged["lesion_id"].tolist()
+    samples: dict[str, dict[int, NDArray[np.float64]]] = {}
+    for record in records:
+        digits = np.frombuffer(record["predicted"].encode(), np.uint8).astype(np.int64) - ord("0")
+        samples.setdefault(record["row"], {})[record["seed"]] = macro_f1_samples(truth, digits, lesions)
+    lines = [
+        "| row | changed | macro-F1 | difference from base | by seed | s | CPU s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in (row for row in ROWS if row in samples):
+        own, base = samples[row], samples.get("base", {})
+        paired = {seed: own[seed] - base[seed] for seed in sorted(own.keys() & base.keys()) if row != "base"}
+        each = ", ".join(f"{difference[0]:+.3f}" for difference in paired.values())
+        mine = [record for record in records if record["row"] == row]
+        cost = [f"{np.mean([record[name] for record in mine]):.0f}" for name in ("seconds", "cpu_seconds")]
+        score, gain = _interval([*own.values()], ".3f"), _interval([*paired.values()], "+.3f")
+        lines.append("| " + " | ".join([row, _changed(row), score, gain, each, *cost]) + " |")
+    return "\n".join(lines)
+
+
+def _interval(samples: list[NDArray[np.float64]], form: str) -> str:
+    if not samples:
+        return ""
+    mean = np.mean(samples, axis=0)
+    low, high = np.quantile(mean[1:], (0.025, 0.975))
+    return f"{mean[0]:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _changed(row: str) -> str:
+    flat = pd.json_normalize(ROWS[row]).to_dict("records")
+    return ", ".join(f"{name} {value}" for name, value in flat[0].items()) if ROWS[row] else ""
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=[*ROWS], metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--share", type=float, default=0.33)
+    parser.add_argument("--backbone", default="efficientnetv2b0")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    results = options.work / "results.jsonl"
+    finished: list[dict[str, Any]] = []
+    with redirect_stdout(sys.stderr):
+        tables = prepare(options.data, options.work, options.share)
+    judged = read_table(tables / "judged", SPLIT_COLUMNS)
+    trained_on = read_table(tables / "train", SPLIT_COLUMNS)
+    base = recipe_of("base", options.size, options.backbone)
+    try:
+        for seed in range(options.seeds):
+            for row in options.rows:
+                recipe = recipe_of(row, options.size, options.backbone)
+                terms = [recipe.model_dump_json(), seed, options.share, options.weights]
+                key = hashlib.sha256(json.dumps(terms).encode()).hexdigest()[:16]
+                if (record := read_results(results).get(key)) is None:
+                    print(f"{row}, seed {seed}", file=sys.stderr)
+                    # Rows that only predict otherwise find the base's training finished.
+                    same = recipe.model_copy(update={"flip_views": False}) == base
+                    checkpoints = options.work / "checkpoints" / (f"base-{seed}" if same else "row")
+                    with redirect_stdout(sys.stderr):
+                        record = run_row(recipe, seed, options.work, tables, options.weights, checkpoints)
+                    record = {"key": key, "row": row, "seed": seed, **record}
+                    with results.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(record) + "\n")
+                    shutil.rmtree(options.work / "checkpoints" / "row", ignore_errors=True)
+                finished.append(record)
+    finally:
+        print(
+            f"{options.backbone}, {options.size} px, {options.seeds} seeds; trained on {len(trained_on):,} images of "
+            f"{trained_on['lesion_id'].nunique():,} lesions, macro-F1 on {len(judged):,} images of "
+            f"{judged['lesion_id'].nunique():,} other lesions of train and validation\n"
+        )
+        print(table(finished, judged))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Everything that a recipe may switch on, in a whole fine-tune step on small data."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_data import SIZE, Data
+
+from components.common.backbone import CORE
+from components.common.errors import Preempted, UserError
+from components.common.model_folder import load_model
+from components.common.pixels import load_pixels
+from components.common.tables import write_table
+from components.finetune import checkpoint as checkpoints
+from components.finetune.epochs import BatchProgress
+
+EVERYTHING: dict[str, Any] = {
+    "balance": "logit-adjusted",
+    "augmentation": {
+        "vertical_flip": True,
+        "crop": 0.6,
+        "brightness": 0.1,
+        "contrast": 0.1,
+        "saturation": 0.1,
+        "hue": 0.02,
+        "erasing": 0.3,
+    },
+    "mix": "mixup",
+    "label_smoothing": 0.1,
+    "warmup": 0.2,
+    "weight_decay": 0.05,
+    "layer_decay": 0.8,
+    "clip_norm": 1.0,
+    "ema": 0.9,
+    "keep_start": True,
+    "flip_views": True,
+}
+
+
+def weights(model: Path) -> list[np.ndarray]:
+    return [np.asarray(weight) for weight in load_model(model).model.get_layer(CORE).weights]
+
+
+def test_with_everything_on_a_training_broken_between_and_within_epochs_ends_with_the_same_bits(
+    data: Data, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def train(name: str, **options: Any) -> dict[str, Any]:
+        return data.finetune(tmp_path / name, "partial", start=str(head), changes=EVERYTHING, **options)
+
+    figures = train("unbroken")
+    count = BatchProgress.on_train_batch_end
+
+    def terminated(progress: BatchProgress, batch: int, logs: Any = None) -> None:
+        count(progress, batch, logs)
+        if progress.done in (6, 9):  # of three epochs of six batches
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(BatchProgress, "on_train_batch_end", terminated)
+    for place in ("after epoch 1 of 3", "in epoch 2 after batch 3 of 6"):
+        with pytest.raises(Preempted, match=place):
+            train("broken", checkpoint_folder=str(tmp_path / "c"))
+    assert train("broken", checkpoint_folder=str(tmp_path / "c"))["best_epoch"] == figures["best_epoch"]
+    for left, right in zip(weights(tmp_path / "unbroken"), weights(tmp_path / "broken"), strict=True):
+        np.testing.assert_array_equal(left, right)
+    columns = ["loss", "accuracy", "val_loss", "val_macro_f1", "learning_rate"]
+    left, right = (pd.read_csv(tmp_path / name / "history.csv")[columns] for name in ("unbroken", "broken"))
+    pd.testing.assert_frame_equal(left, right, check_exact=True)
+
+
+def test_the_average_of_the_weights_is_judged_and_kept_and_the_weights_train_on(
+    data: Data, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from components.finetune import epochs
+
+    judged: list[np.ndarray] = []
+    judge = epochs.judge
+
+    def note(model: Any, *rest: Any) -> tuple[float, float]:
+        judged.append(np.asarray(model.trainable_variables[0]))
+        return judge(model, *rest)[0], len(judged) / 10  # the last epoch is the best
+
+    saved: list[checkpoints.Checkpoint] = []
+    monkeypatch.setattr(epochs, "judge", note)
+    monkeypatch.setattr(checkpoints, "save", lambda _, state: saved.append(state))
+    data.finetune(
+        tmp_path / "model", "partial", start=str(head), changes={"ema": 0.9}, checkpoint_folder=str(tmp_path / "c")
+    )
+    plain: list[checkpoints.Checkpoint] = []
+    monkeypatch.setattr(checkpoints, "save", lambda _, state: plain.append(state))
+    data.finetune(tmp_path / "plain", "partial", start=str(head), checkpoint_folder=str(tmp_path / "c"))
+    # Averaging watches the training and does not touch it.
+    for averaged, other in zip(saved, plain, strict=True):
+        np.testing.assert_array_equal(averaged.weights[0], other.weights[0])
+    assert not np.array_equal(judged[0], saved[0].weights[0])
+    np.testing.assert_array_equal(judged[2], saved[2].best[0])
+    np.testing.assert_array_equal(judged[2], weights(tmp_path / "model")[0])
+
+
+@pytest.mark.parametrize("keep_start", [True, False])
+def test_a_step_without_a_better_epoch_ends_with_its_start_if_asked_to(
+    data: Data, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_start: bool
+):
+    scores = iter([0.8, 0.7, 0.8, 0.6] if keep_start else [0.7, 0.8, 0.6])
+    told: list[str] = []
+    monkeypatch.setattr("components.finetune.epochs.judge", lambda *_: (1.0, next(scores)))
+    monkeypatch.setattr("components.finetune.finetune.report", lambda event, text: told.append(text))
+    figures = data.finetune(tmp_path / "model", "partial", start=str(head), changes={"keep_start": keep_start})
+    assert (figures["best_epoch"], figures["val_macro_f1"]) == ((0, 0.8) if keep_start else (2, 0.8))
+    assert told[-1].endswith("its start's: no epoch was better") == keep_start
+    kept = all(map(np.array_equal, weights(head), weights(tmp_path / "model")))
+    assert kept == keep_start
+
+
+def test_flip_views_are_in_the_model_and_the_next_step_starts_from_it(data: Data, head: Path, tmp_path: Path):
+    changes = {"flip_views": True}
+    data.finetune(tmp_path / "model", "full", start=str(head), changes=changes)
+    loaded = load_model(tmp_path / "model")
+    pixels = load_pixels(data.images, [f"{index:03}" for index in range(5)], SIZE)
+    core = loaded.model.get_layer(CORE)
+    mirrored = [pixels, pixels[:, ::-1], pixels[:, :, ::-1], pixels[:, ::-1, ::-1]]
+    each = [np.asarray(core(view.astype(np.float32), training=False)) for view in mirrored]
+    np.testing.assert_allclose(loaded.predict(pixels), np.mean(each, axis=0), atol=1e-6)
+    assert not np.allclose(loaded.predict(pixels), each[0], atol=1e-4)
+    data.finetune(tmp_path / "with", "full", start=str(tmp_path / "model"), changes=changes)
+    data.finetune(tmp_path / "without", "full", start=str(tmp_path / "model"))
+    assert all(map(np.array_equal, weights(tmp_path / "with"), weights(tmp_path / "without")))
+
+
+def test_a_table_that_is_corrected_already_is_refused(data: Data, tmp_path: Path):
+    table = pd.read_parquet(data.train)
+    table["draws"] = np.where(np.arange(len(table)) % 2, 1.5, 0.5)
+    write_table(table, tmp_path / "balanced.parquet")
+    balanced = Data(data.images, tmp_path / "balanced.parquet", data.validation)
+    with pytest.raises(UserError, match="corrects their frequency once more"):
+        balanced.finetune(tmp_path / "model", changes={"balance": "logit-adjusted"})
