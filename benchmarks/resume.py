@@ -256,10 +256,12 @@ def disturb_runs(site: Site, signals: list[str], tally: Tally, dice: random.Rand
             output, log, last = Path(temporary, "out"), "", ("run", "")
             for name in signals[:2]:
                 phase, epoch = dice.choice([("partial", 2), ("partial", 6), ("full", 1)])
+                runs = len([*output.glob("runs/*")])  # the newest is the last attempt's until this one has its folder
                 process = subprocess.Popen(site.run(output), stdout=subprocess.DEVNULL)
                 deadline = time.monotonic() + LIMIT
                 while process.poll() is None and time.monotonic() < deadline:
-                    if re.search(rf"^{phase} epoch {epoch}/", logs(output), re.MULTILINE):
+                    begun = len([*output.glob("runs/*")]) > runs
+                    if begun and re.search(rf"^{phase} epoch {epoch}/", logs(output), re.MULTILINE):
                         break
                     time.sleep(0.1)
                 time.sleep(dice.uniform(0, 0.3))
