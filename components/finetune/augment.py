@@ -33,12 +33,43 @@ def augment(images: Any, settings: Augmentation) -> Any:
     return images
 
 
+class _RandomImages(keras.layers.Layer):
+    """What the random layers share: float32 images in and out, their generator, nothing outside training."""
+
+    settings: tuple[str, ...]
+    """Names of the attributes that make the layer, for Keras' serialisation."""
+
+    def __init__(self, seed: int | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Change each image of a batch on its own."""
+        images: Any = ops.cast(inputs, "float32")
+        return self.change(images, cast(Any, ops.shape(images))[0]) if training else images
+
+    def change(self, images: Any, count: Any) -> Any:
+        """The changed images, `count` of them."""
+        raise NotImplementedError
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape stays."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings, for Keras' serialisation."""
+        return {**super().get_config(), **{name: getattr(self, name) for name in (*self.settings, "seed")}}
+
+
 @keras.saving.register_keras_serializable("lesionflow")
-class RandomAffine(keras.layers.Layer):
+class RandomAffine(_RandomImages):
     """Random crop, then flips, rotation and zoom about its centre; what leaves the frame is filled by reflection.
 
     Input and output: (n, height, width, 3); output in float32. Does nothing outside training.
     """
+
+    settings = ("rotation", "horizontal_flip", "vertical_flip", "zoom", "crop")
 
     def __init__(
         self,
@@ -51,21 +82,15 @@ class RandomAffine(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         """See `recipe.Augmentation` for the meaning and units of the settings."""
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         self.rotation = rotation
         self.horizontal_flip = horizontal_flip
         self.vertical_flip = vertical_flip
         self.zoom = zoom
         self.crop = crop
-        self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def change(self, images: Any, count: Any) -> Any:
         """Transform each image of a batch on its own."""
-        images: Any = ops.cast(inputs, "float32")
-        if not training:
-            return images
-        count: Any = cast(Any, ops.shape(images))[0]
         _, height, width, _ = images.shape
         angle = self._uniform(count, math.radians(self.rotation))
         scale = 1.0 + self._uniform(count, self.zoom)
@@ -103,29 +128,15 @@ class RandomAffine(keras.layers.Layer):
         draw = keras.random.uniform((count,), seed=self.generator)
         return ops.where(draw < 0.5, -1.0, 1.0) if flip else ops.ones_like(draw)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape stays."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """The settings, for Keras' serialisation."""
-        return {
-            **super().get_config(),
-            "rotation": self.rotation,
-            "horizontal_flip": self.horizontal_flip,
-            "vertical_flip": self.vertical_flip,
-            "zoom": self.zoom,
-            "crop": self.crop,
-            "seed": self.seed,
-        }
-
 
 @keras.saving.register_keras_serializable("lesionflow")
-class RandomColour(keras.layers.Layer):
+class RandomColour(_RandomImages):
     """Random hue, saturation, contrast and brightness, as one linear map of each image's colours.
 
     Input and output: (n, height, width, 3) RGB in 0..255; output in float32. Does nothing outside training.
     """
+
+    settings = ("brightness", "contrast", "saturation", "hue")
 
     def __init__(
         self,
@@ -137,20 +148,14 @@ class RandomColour(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         """See `recipe.Augmentation` for the meaning and units of the settings."""
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         self.brightness = brightness
         self.contrast = contrast
         self.saturation = saturation
         self.hue = hue
-        self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def change(self, images: Any, count: Any) -> Any:
         """Change the colours of each image of a batch on its own."""
-        images: Any = ops.cast(inputs, "float32")
-        if not training:
-            return images
-        count: Any = cast(Any, ops.shape(images))[0]
         brightness, contrast, saturation = (
             1.0 + self._uniform(count, limit) for limit in (self.brightness, self.contrast, self.saturation)
         )
@@ -169,18 +174,3 @@ class RandomColour(keras.layers.Layer):
 
     def _uniform(self, count: Any, limit: float) -> Any:
         return keras.random.uniform((count, 1, 1), -limit, limit, seed=self.generator)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape stays."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """The settings, for Keras' serialisation."""
-        return {
-            **super().get_config(),
-            "brightness": self.brightness,
-            "contrast": self.contrast,
-            "saturation": self.saturation,
-            "hue": self.hue,
-            "seed": self.seed,
-        }

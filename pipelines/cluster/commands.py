@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from pipelines.cluster.options import Config, Endpoint, Experiment, KubeContext, Namespace
 
@@ -98,7 +99,7 @@ def submit(
         raise typer.Exit(follow(client, settings, run.run_id, console, verbose))
     except KeyboardInterrupt:
         console.print(
-            f"[bold yellow]The run goes on.[/] Look again with: lesionflow status {_escaped(run.run_id)}; "
+            f"[bold yellow]The run goes on.[/] Look again with: lesionflow status {escape(run.run_id)}; "
             "stop it on its page.",
             highlight=False,
             soft_wrap=True,
@@ -228,20 +229,20 @@ def _show_plan(console: Console, submission: "Submission", known: "Known | None"
     plan.add_column(style="bold", no_wrap=True)
     plan.add_column(overflow="fold")
     plan.add_row("pipeline", f"{NAME}{state(known and known.pipeline)}")
-    plan.add_row("version", f"{_escaped(submission.version)}{state(known and known.version)}")
-    plan.add_row("experiment", f"{_escaped(submission.experiment)}{state(known and known.experiment)}")
-    plan.add_row("run", f"{_escaped(submission.run_name)} [green](new)[/]")
-    plan.add_row("service account", _escaped(submission.service_account))
+    plan.add_row("version", f"{escape(submission.version)}{state(known and known.version)}")
+    plan.add_row("experiment", f"{escape(submission.experiment)}{state(known and known.experiment)}")
+    plan.add_row("run", f"{escape(submission.run_name)} [green](new)[/]")
+    plan.add_row("service account", escape(submission.service_account))
     root = submission.pipeline_root
-    plan.add_row("pipeline root", _escaped(root) if root else "[dim]the cluster's default[/]")
+    plan.add_row("pipeline root", escape(root) if root else "[dim]the cluster's default[/]")
     store = submission.object_store
-    plan.add_row("s3:// leads to", _escaped(store) if store else "[dim]Amazon's S3[/]")
+    plan.add_row("s3:// leads to", escape(store) if store else "[dim]Amazon's S3[/]")
     for label, values in (
         ("images", submission.images),
         ("parameters", [f"{name} = {value}" for name, value in submission.parameters.items()]),
     ):
         for index, value in enumerate(values):
-            plan.add_row(label if index == 0 else "", _escaped(value))
+            plan.add_row(label if index == 0 else "", escape(value))
     console.print(plan, highlight=False)
     if unknown:
         console.print(
@@ -259,7 +260,7 @@ def _table(client: Any, runs: Any) -> Any:
         table.add_column(title, no_wrap=title != "name", overflow="fold")
     for run in runs:
         started, duration, state, outcome = _facts(client, run)
-        table.add_row(*map(_escaped, (run.run_id[:8], run.display_name or "", state, started, duration, outcome)))
+        table.add_row(*map(escape, (run.run_id[:8], run.display_name or "", state, started, duration, outcome)))
     return table
 
 
@@ -275,9 +276,3 @@ def _facts(client: Any, run: Any) -> tuple[str, str, str, str]:
         (run.state or "PENDING").lower(),
         verdict(client, run),
     )
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
