@@ -25,11 +25,21 @@ _CONTENT = ("components", "pipelines", "images", "pyproject.toml", "requirements
 """What the images are made of; README.md and LICENSE change nothing that runs."""
 
 
-def content_tag(target: str) -> str:
+def content_tag(target: str, digest: str | None = None) -> str:
     """The tag of the image that is built from the present content: `<target>-<digest>`.
 
     Args:
         target: lean, cpu or gpu.
+        digest: of the content, if it is known already.
+
+    Raises:
+        UserError: as `content_digest`.
+    """
+    return f"{target}-{digest or content_digest()}"
+
+
+def content_digest() -> str:
+    """Of everything that the images are built from.
 
     Raises:
         UserError: this is an installed package without what images are built from.
@@ -43,7 +53,7 @@ def content_tag(target: str) -> str:
                 if file.is_file() and file != PINS_FILE and "__pycache__" not in file.parts:
                     content = hashlib.sha256(file.read_bytes()).hexdigest()
                     digest.update(f"{file.relative_to(CHECKOUT).as_posix()} {content}\n".encode())
-    return f"{target}-{digest.hexdigest()[:12]}"
+    return digest.hexdigest()[:12]
 
 
 def local_image(target: str) -> str:
@@ -64,7 +74,9 @@ def read_pins(file: Path | None = None) -> dict[str, str]:
     Raises:
         UserError: the file is not one that the build wrote.
     """
-    return {name: image for name, (image, content) in _read(file or PINS_FILE).items() if content == _content(name)}
+    pins = _read(file or PINS_FILE)
+    present = content_digest() if pins else ""
+    return {name: image for name, (image, content) in pins.items() if content == _content(name, present)}
 
 
 def write_pins(pins: Mapping[str, str]) -> None:
@@ -74,12 +86,13 @@ def write_pins(pins: Mapping[str, str]) -> None:
         pins: as `read_pins` returns them.
     """
     noted = {name: {"image": image, "content": content} for name, (image, content) in _read(PINS_FILE).items()}
-    noted |= {name: {"image": image, "content": _content(name)} for name, image in pins.items()}
+    present = content_digest()
+    noted |= {name: {"image": image, "content": _content(name, present)} for name, image in pins.items()}
     write_json(PINS_FILE, noted)
 
 
-def _content(name: str) -> str:
-    return content_tag(name.removeprefix("lesionflow:"))
+def _content(name: str, digest: str) -> str:
+    return content_tag(name.removeprefix("lesionflow:"), digest)
 
 
 def _read(file: Path) -> dict[str, tuple[str, str]]:
