@@ -1,7 +1,7 @@
 """Which change of the recipe helps? A base, one change per row, several seeds, judged without the test set.
 
     python benchmarks/ablation.py --data FOLDER --weights FILE --work FOLDER
-        [--rows NAME ...] [--seeds 2] [--size 64] [--share 0.33] [--backbone efficientnetv2b0]
+        [--rows NAME ...] [--seeds 0 1] [--size 64] [--share 0.33] [--backbone efficientnetv2b0]
 
 FOLDER of --data is what `lesionflow run --data` takes; --weights is as there. The lesions are split once
 (seed 0, 70/10/20). A row trains on --share of the training lesions, of each class alike, and its best
@@ -11,10 +11,11 @@ are 5,700 images instead of the validation's 1,000, and an interval half as wide
 a bootstrap over lesions, the same draws for every row, so differences are paired by lesion and by seed;
 they hold the chance in the images, and what the seeds say apart is listed beside them.
 
-Everything is kept in --work: the data, and results.jsonl with a line for each finished (row, seed), which is
-not run again unless the recipe it stands for has changed; a row that was cut short goes on at its last epoch.
-The rows run one after the other in this process, for the state of Keras is cleared before each step. The
-Markdown table comes on standard output, at the end and after an interruption alike.
+Everything is kept in --work: the data, and a file in results/ for each finished (row, seed), which is not
+run again unless the recipe it stands for has changed; a row that was cut short goes on at its last epoch.
+The rows run one after the other in this process, for the state of Keras is cleared before each step; a
+second process may run other seeds in the same --work, once the first has prepared it. The Markdown table
+comes on standard output, at the end and after an interruption alike.
 """
 
 import argparse
@@ -34,7 +35,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.balance.balance import balance_table
-from components.common.files import whole_folder
+from components.common.files import whole_folder, write_json
 from components.common.metrics import Indices, predicted_classes
 from components.common.model_folder import load_model
 from components.common.pixels import decode_images
@@ -125,7 +126,7 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
     import keras
 
     wall, cpu = time.perf_counter(), time.process_time()
-    place, model, figures, trained = work / "row", "", {}, 0
+    place, model, figures, trained = work / f"row-{seed}", "", {}, 0
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     text = recipe.model_dump_json()
@@ -150,17 +151,6 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
         "cpu_seconds": round(cpu_seconds, 1),
         "epochs_trained": trained,
     }
-
-
-def read_results(path: Path) -> dict[str, dict[str, Any]]:
-    """Finished rows by their key; a line that was cut short is cut off the file."""
-    if not path.exists():
-        return {}
-    whole, _, rest = path.read_bytes().rpartition(b"\n")
-    if rest:
-        with path.open("r+b") as file:
-            file.truncate(len(whole) + bool(whole))
-    return {record["key"]: record for record in map(json.loads, whole.splitlines())}
 
 
 def macro_f1_samples(
@@ -229,13 +219,14 @@ def main() -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=[*ROWS], metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--share", type=float, default=0.33)
     parser.add_argument("--backbone", default="efficientnetv2b0")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    results = options.work / "results.jsonl"
+    results = options.work / "results"
+    results.mkdir(exist_ok=True)
     finished: list[dict[str, Any]] = []
     with redirect_stdout(sys.stderr):
         tables = prepare(options.data, options.work, options.share)
@@ -243,26 +234,25 @@ def main() -> None:
     trained_on = read_table(tables / "train", SPLIT_COLUMNS)
     base = recipe_of("base", options.size, options.backbone)
     try:
-        for seed in range(options.seeds):
+        for seed in options.seeds:
             for row in options.rows:
                 recipe = recipe_of(row, options.size, options.backbone)
                 terms = [recipe.model_dump_json(), seed, options.share, options.weights]
-                key = hashlib.sha256(json.dumps(terms).encode()).hexdigest()[:16]
-                if (record := read_results(results).get(key)) is None:
+                result = results / f"{hashlib.sha256(json.dumps(terms).encode()).hexdigest()[:16]}.json"
+                if not result.exists():
                     print(f"{row}, seed {seed}", file=sys.stderr)
                     # Rows that only predict otherwise find the base's training finished.
                     same = recipe.model_copy(update={"flip_views": False}) == base
-                    checkpoints = options.work / "checkpoints" / (f"base-{seed}" if same else "row")
+                    checkpoints = options.work / "checkpoints" / f"{'base' if same else 'row'}-{seed}"
                     with redirect_stdout(sys.stderr):
                         record = run_row(recipe, seed, options.work, tables, options.weights, checkpoints)
-                    record = {"key": key, "row": row, "seed": seed, **record}
-                    with results.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(record) + "\n")
-                    shutil.rmtree(options.work / "checkpoints" / "row", ignore_errors=True)
-                finished.append(record)
+                    write_json(result, {"row": row, "seed": seed, **record})
+                    shutil.rmtree(options.work / "checkpoints" / f"row-{seed}", ignore_errors=True)
+                finished.append(json.loads(result.read_text(encoding="utf-8")))
     finally:
+        seeds = ", ".join(map(str, options.seeds))
         print(
-            f"{options.backbone}, {options.size} px, {options.seeds} seeds; trained on {len(trained_on):,} images of "
+            f"{options.backbone}, {options.size} px, seeds {seeds}; trained on {len(trained_on):,} images of "
             f"{trained_on['lesion_id'].nunique():,} lesions, macro-F1 on {len(judged):,} images of "
             f"{judged['lesion_id'].nunique():,} other lesions of train and validation\n"
         )
