@@ -60,9 +60,7 @@ ROWS: dict[str, Changes] = {
     "larger": {"image_size": 1.5},  # times --size
     "vertical flip": {"augmentation": {"vertical_flip": True}},
     "colour": {"augmentation": {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.02}},
-    "strong colour": {"augmentation": {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05}},
     "crop": {"augmentation": {"crop": 0.6}},
-    "erasing": {"augmentation": {"erasing": 0.25}},
     "mixup": {"mix": "mixup", "mix_alpha": 0.2},
     "cutmix": {"mix": "cutmix", "mix_alpha": 1.0},
     "no balance": {"balance": "none"},
@@ -74,8 +72,6 @@ ROWS: dict[str, Changes] = {
     "average": {"ema": 0.99},
     "AdamW": {"weight_decay": 0.05, "warmup": 0.1},
     "layer decay": {"layer_decay": 0.9},
-    "clipping": {"clip_norm": 1.0},
-    "keep start": {"keep_start": True},
     "longer": {"partial": {"epochs": 12}},
     "flip views": {"flip_views": True},
 }

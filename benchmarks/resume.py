@@ -95,7 +95,7 @@ def prepare(folder: Path, backbone: str) -> Site:
         balance="sqrt",
         schedule="cosine",
         warmup=0.1,
-        augmentation=Augmentation(vertical_flip=True, erasing=0.2),
+        augmentation=Augmentation(vertical_flip=True, crop=0.8),
         mix="cutmix",
         ema=0.9,
         weight_decay=0.01,

@@ -53,8 +53,6 @@ class Augmentation(_Strict):
     """Largest change either way of the distances from each pixel's grey, as a share."""
     hue: float = Field(default=0, ge=0, le=0.5)
     """Largest turn of the colours about grey either way, as a share of the circle."""
-    erasing: float = Field(default=0, ge=0, le=1)
-    """Share of images of which a random rectangle is replaced by noise (Zhong et al. 2017, arXiv 1708.04896)."""
 
 
 class Recipe(_Strict):
@@ -86,12 +84,8 @@ class Recipe(_Strict):
     """Decoupled from the gradient (AdamW), of kernels only; 0 is Adam."""
     layer_decay: float = Field(default=1, gt=0, le=1)
     """Learning rate of each block of the backbone, as a share of that of the block after it."""
-    clip_norm: float | None = Field(default=None, gt=0)
-    """Largest norm of the gradient over all variables."""
     ema: float = Field(default=0, ge=0, lt=1)
     """Momentum, per batch, of the moving average of the weights that is judged and kept; 0 keeps the weights."""
-    keep_start: bool = False
-    """Whether a step that does not improve on its start by validation macro-F1 ends with the start's weights."""
     flip_views: bool = False
     """Whether the finished model averages its probabilities over an image and its three mirror images: four times
     the work of evaluation and prediction, none in training."""

@@ -27,9 +27,6 @@ def augment(images: Any, settings: Augmentation) -> Any:
     images = RandomAffine(**settings.model_dump(include=geometry), name="augment")(images)
     if any(settings.model_dump(include=colours).values()):
         images = RandomColour(**settings.model_dump(include=colours), name="colour")(images)
-    if settings.erasing:
-        share = settings.erasing, settings.erasing  # a single number would be the largest share of several
-        images = keras.layers.RandomErasing(share, value_range=(0, 255), name="erasing")(images)  # pyright: ignore[reportArgumentType]
     return images
 
 

@@ -137,7 +137,6 @@ def train(
     checkpoint: Checkpoint | None,
     save: Callable[[Checkpoint], None],
     asked_to_stop: Callable[[], bool] = lambda: False,
-    to_beat: float = -1.0,
 ) -> Checkpoint:
     """Train the remaining epochs of a step.
 
@@ -154,7 +153,6 @@ def train(
         checkpoint: to go on from.
         save: called with the new checkpoint after each epoch.
         asked_to_stop: whether to save after this batch and stop.
-        to_beat: macro-F1 that an epoch must exceed, or else the weights at the start are the best.
 
     Returns:
         The state after the last epoch. The model holds the weights of the best one.
@@ -174,7 +172,8 @@ def train(
     begun = checkpoint.under_way
     progress = BatchProgress(len(history) * steps + (begun.batches if begun else 0), epochs * steps)
     unaveraged = Unaveraged()
-    for epoch in range(len(history), epochs):
+    first = len(history)
+    for epoch in range(first, epochs):
         part = EpochPart(model, checkpoint.under_way, asked_to_stop)
         _reseed(model, seed, epoch)
         rows = epoch_rows(examples.draws, seed, epoch)
@@ -182,7 +181,7 @@ def train(
         left = rows[part.batches * recipe.batch_size :]
         mixing = Mixing(recipe.mix, recipe.mix_alpha, seed, epoch) if recipe.mix != "none" else None
         batches = EpochBatches(examples, left, recipe.batch_size, mixing, part.batches)
-        if checkpoint.under_way:
+        if epoch == first:
             build_metrics(model, batches[0])
         # Keras would shuffle the batches by Python's global random state.
         fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[progress, part, unaveraged])  # pyright: ignore[reportArgumentType]
@@ -199,7 +198,7 @@ def train(
             # On JAX weight and average are now one buffer, which `predict` would give away: a copy, then.
             assign(model.trainable_variables, values(model.trainable_variables))
         val_loss, val_macro_f1 = judge(model, validation)
-        if val_macro_f1 > max([to_beat, *(row["val_macro_f1"] for row in history)]):
+        if val_macro_f1 > max((row["val_macro_f1"] for row in history), default=-1.0):
             best = values(model.weights)
         if recipe.ema:
             assign(model.trainable_variables, unaveraged.weights)
@@ -236,9 +235,10 @@ def judge(model: keras.Model, validation: Examples, batch_size: int = 64) -> tup
         UserError: the training diverged.
     """
     # Not the array itself, which may be in a file, and of which Keras would make a tensor as large as the whole.
-    count = len(validation.labels)
-    rows = np.resize(np.arange(count), whole_shares(count))
-    batches = EpochBatches(validation, rows, whole_shares(batch_size))
+    count, batch_size = len(validation.labels), whole_shares(batch_size)
+    # TensorFlow would trace the network once more for a last batch of another size: seconds.
+    rows = np.resize(np.arange(count), -(-count // batch_size) * batch_size)
+    batches = EpochBatches(validation, rows, batch_size)
     probabilities = model.predict(batches, verbose=0)[:count]  # pyright: ignore[reportArgumentType]
     if not np.isfinite(probabilities).all():
         raise UserError(

@@ -88,7 +88,7 @@ def finetune(
         start: model folder of the step before; needed by `partial` and `full`.
 
     Returns:
-        Figures for the artifact's metadata: best_epoch (0 is the start), val_macro_f1, epochs, seconds,
+        Figures for the artifact's metadata: best_epoch, val_macro_f1, epochs, seconds,
         parameters_trained, parameters_total, trains_from, resumed_at_epoch.
 
     Raises:
@@ -130,7 +130,7 @@ def finetune(
             "code": os.environ.get("LESIONFLOW_STEP_DIGEST", ""),
         }
         print(chosen.text, flush=True)
-        final, resumed_at, start_f1 = _train(core, settings, name, seed, examples, judged_on, inputs, checkpoint_folder)
+        final, resumed_at = _train(core, settings, name, seed, examples, judged_on, inputs, checkpoint_folder)
 
     rows = [*begin.history, *final.history]
     training = {
@@ -151,9 +151,6 @@ def finetune(
         deployed.set_weights(core.get_weights())
     _write_model(Path(model), deployed, settings, rows, training)
     best = max(final.history, key=lambda row: row["val_macro_f1"])
-    kept = "" if best["val_macro_f1"] > start_f1 else ", its start's: no epoch was better"
-    if kept:
-        best = {"epoch": 0, "val_macro_f1": start_f1}
     figures = {
         "best_epoch": best["epoch"],
         "val_macro_f1": best["val_macro_f1"],
@@ -164,7 +161,7 @@ def finetune(
         "trains_from": trains_from,
         "resumed_at_epoch": resumed_at,
     }
-    report("figure", text=f"val macro-F1 {best['val_macro_f1']:.3f}{kept}")
+    report("figure", text=f"val macro-F1 {best['val_macro_f1']:.3f}")
     return figures
 
 
@@ -240,23 +237,21 @@ def _train(
     validation: Examples,
     inputs: dict[str, Any],
     folder: str,
-) -> tuple[checkpoints.Checkpoint, int, float]:
+) -> tuple[checkpoints.Checkpoint, int]:
     """Train `core` to the end of the step, going on from a checkpoint if there is one.
 
     Returns:
-        The last state, how many epochs were there already, and the macro-F1 that they had to exceed.
+        The last state, and how many epochs were there already.
     """
-    from components.finetune.epochs import judge, steps_per_epoch, train, training_model
+    from components.finetune.epochs import steps_per_epoch, train, training_model
 
     counts = np.bincount(examples.labels, minlength=len(LABELS))
     model = training_model(core, recipe, recipe.phase(phase), steps_per_epoch(examples, recipe), counts)
     order = [*PhaseName].index(phase)
     # Steps with the same seed must not repeat each other's row order and augmentation.
     step_seed = int(np.random.SeedSequence([seed, order]).generate_state(1)[0])
-    to_beat = judge(model, validation)[1] if recipe.keep_start and phase is not PhaseName.HEAD else -1.0
     if not folder:
-        state = train(model, examples, validation, recipe, phase, step_seed, None, lambda _: None, to_beat=to_beat)
-        return state, 0, to_beat
+        return train(model, examples, validation, recipe, phase, step_seed, None, lambda _: None), 0
     key = checkpoints.key(
         {**inputs, "pixels": [pixels_digest(examples.pixels), pixels_digest(validation.pixels)]},
         *(examples.labels, examples.weight, examples.draws, validation.labels),
@@ -274,8 +269,7 @@ def _train(
             print(f"Going on after epoch {len(state.history)}{batch} from {place}", flush=True)
         done = len(state.history) if state else 0
         save = partial(checkpoints.save, place)
-        state = train(model, examples, validation, recipe, phase, step_seed, state, save, asked_to_stop, to_beat)
-        return state, done, to_beat
+        return train(model, examples, validation, recipe, phase, step_seed, state, save, asked_to_stop), done
 
 
 def _write_model(

@@ -47,9 +47,7 @@ def make_optimizer(core: keras.Model, recipe: Recipe, phase: Phase, steps: int) 
         steps: batches in one epoch.
     """
     rate = learning_rate(recipe, phase, steps)
-    options: dict[str, Any] = {"global_clipnorm": recipe.clip_norm}
-    if recipe.ema:
-        options |= {"use_ema": True, "ema_momentum": recipe.ema}
+    options: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
     if recipe.weight_decay == 0 and recipe.layer_decay == 1:
         return keras.optimizers.Adam(rate, **options)
     # Biases and the scales of normalisation are not decayed: they hold no redundancy to take away.

@@ -27,16 +27,13 @@ EVERYTHING: dict[str, Any] = {
         "contrast": 0.1,
         "saturation": 0.1,
         "hue": 0.02,
-        "erasing": 0.3,
     },
     "mix": "mixup",
     "label_smoothing": 0.1,
     "warmup": 0.2,
     "weight_decay": 0.05,
     "layer_decay": 0.8,
-    "clip_norm": 1.0,
     "ema": 0.9,
-    "keep_start": True,
     "flip_views": True,
 }
 
@@ -98,21 +95,6 @@ def test_the_average_of_the_weights_is_judged_and_kept_and_the_weights_train_on(
     assert not np.array_equal(judged[0], saved[0].weights[0])
     np.testing.assert_array_equal(judged[2], saved[2].best[0])
     np.testing.assert_array_equal(judged[2], weights(tmp_path / "model")[0])
-
-
-@pytest.mark.parametrize("keep_start", [True, False])
-def test_a_step_without_a_better_epoch_ends_with_its_start_if_asked_to(
-    data: Data, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_start: bool
-):
-    scores = iter([0.8, 0.7, 0.8, 0.6] if keep_start else [0.7, 0.8, 0.6])
-    told: list[str] = []
-    monkeypatch.setattr("components.finetune.epochs.judge", lambda *_: (1.0, next(scores)))
-    monkeypatch.setattr("components.finetune.finetune.report", lambda event, text: told.append(text))
-    figures = data.finetune(tmp_path / "model", "partial", start=str(head), changes={"keep_start": keep_start})
-    assert (figures["best_epoch"], figures["val_macro_f1"]) == ((0, 0.8) if keep_start else (2, 0.8))
-    assert told[-1].endswith("its start's: no epoch was better") == keep_start
-    kept = all(map(np.array_equal, weights(head), weights(tmp_path / "model")))
-    assert kept == keep_start
 
 
 def test_flip_views_are_in_the_model_and_the_next_step_starts_from_it(data: Data, head: Path, tmp_path: Path):
