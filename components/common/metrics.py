@@ -6,16 +6,14 @@ and is never shown under the same name: if the test set lacks a class, `macro_f1
 average is None. Nothing here is ever NaN.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.common.bootstrap import RESAMPLES, Bootstrap, Samples, Statistic, Weights
 from components.common.taxonomy import LABELS
-
-_BLOCK = 2**21  # resamples times images in memory at a time
 
 Indices = NDArray[np.integer[Any]]
 Probabilities = NDArray[np.floating[Any]]
@@ -28,6 +26,12 @@ AVERAGES: dict[str, str] = {
     "macro_auc": "macro AUC",
 }
 """The averages over classes, and how they are written for people. All lie in 0..1; more is better."""
+
+MACRO = ("macro_f1", "balanced_accuracy", "macro_auc")
+"""Those in which all classes count alike."""
+
+CLASS_FIGURES = ("precision", "recall", "f1", "auc")
+"""What is given of each class, besides its number of images."""
 
 
 def predicted_classes(probabilities: Probabilities) -> Indices:
@@ -66,7 +70,7 @@ def classification_metrics(labels: Indices, probabilities: Probabilities) -> dic
     cells = labels[usable] * len(LABELS) + predicted[usable]  # scikit-learn's confusion_matrix refuses to count none
     matrix = np.bincount(cells, minlength=len(LABELS) ** 2).reshape(len(LABELS), len(LABELS))
     per_class: dict[str, dict[str, float | None]] = {
-        label: {"precision": None, "recall": None, "f1": None, "auc": None, "support": int(count)}
+        label: {**dict.fromkeys(CLASS_FIGURES), "support": int(count)}
         for label, count in zip(LABELS, support, strict=True)
     }
     result: dict[str, Any] = {
@@ -107,13 +111,11 @@ def classification_metrics(labels: Indices, probabilities: Probabilities) -> dic
 
 
 def intervals(
-    labels: Indices, probabilities: Probabilities, lesion_ids: Sequence[str], seed: int, resamples: int = 1000
+    labels: Indices, probabilities: Probabilities, lesion_ids: Sequence[str], seed: int, resamples: int = RESAMPLES
 ) -> dict[str, tuple[float, float]]:
-    """95 % intervals of the AVERAGES, and of the recall of each class, by a bootstrap over lesions.
+    """95 % intervals of the AVERAGES and of every class's figures, by a bootstrap over lesions.
 
-    Images of one lesion are not independent, so whole lesions are drawn with replacement
-    (percentile bootstrap of clusters: Davison & Hinkley 1997, sections 3.8 and 5.3). A class that a
-    resample happens to lack is left out of that resample's averages.
+    A resample that lacks a class has no macro-average and no figures of that class; it does not count for them.
 
     Args:
         labels: true class indices, shape (n,), n >= 1.
@@ -123,69 +125,60 @@ def intervals(
         resamples: how many.
 
     Returns:
-        Name -> (low, high). Names are the keys of AVERAGES, and `recall:<label>`; without those that
-        are None in `classification_metrics`.
+        Name -> (low, high). Names are the keys of AVERAGES, and `precision:<label>`, `recall:<label>`,
+        `f1:<label>` and `auc:<label>`; without those that are None in `classification_metrics`, and
+        without the precision of a class that was never predicted.
     """
-    names, lesion = np.unique(np.asarray(lesion_ids, dtype=str), return_inverse=True)
-    lesions = len(names)
-    random = np.random.default_rng(seed)
-    parts: defaultdict[str, list[NDArray[np.float64]]] = defaultdict(list)
-    block = max(1, _BLOCK // len(labels))  # resamples at a time: all of them need gigabytes for 100,000 images
-    for start in range(0, resamples, block):
-        draws = random.multinomial(lesions, np.full(lesions, 1 / lesions), size=min(block, resamples - start))
-        for name, values in _resampled(labels, probabilities, lesion, draws).items():
-            parts[name].append(values)
-    limits = {name: np.quantile(np.concatenate(values), (0.025, 0.975)) for name, values in parts.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
+    bootstrap = Bootstrap(lesion_ids, seed, resamples)
+    predicted = predicted_classes(probabilities)
+    lesions: dict[str, float] = {}
+    for index, label in enumerate(LABELS):
+        held = bootstrap.lesions_of(labels == index)
+        lesions |= {f"{name}:{label}": held for name in ("recall", "f1", "auc")}
+        lesions[f"precision:{label}"] = bootstrap.lesions_of(predicted == index)
+    # The variance of a mean of k shares of m_i lesions each is p (1 - p) / k^2 * sum(1 / m_i).
+    if all(held := [lesions[f"recall:{label}"] for label in LABELS]):
+        lesions |= dict.fromkeys(MACRO, len(LABELS) ** 2 / sum(1 / count for count in held))
+    figures = bootstrap.figures(class_statistic(labels, probabilities), lesions)
+    limits = {name: figure["interval"] for name, figure in figures.items()}
+    return {name: interval for name, interval in limits.items() if interval[0] is not None}
 
 
-def _resampled(
-    labels: Indices, probabilities: Probabilities, lesion: Indices, draws: NDArray[np.int64]
-) -> dict[str, NDArray[np.float64]]:
-    """The figures of `intervals` for some resamples.
+def class_statistic(labels: Indices, probabilities: Probabilities) -> Statistic:
+    """The figures of `intervals` for any weighting of the images.
 
     Args:
-        labels: shape (n,).
-        probabilities: shape (n, 7).
-        lesion: number of each image's lesion, shape (n,).
-        draws: how often each lesion was drawn, shape (resamples, lesions).
-
-    Returns:
-        Name -> values; one per resample, but for the recall of a class that it lacks.
+        labels: true class indices, shape (n,).
+        probabilities: finite, shape (n, 7).
     """
-    classes, (resamples, lesions) = len(LABELS), draws.shape
-    # A lesion's confusion matrix, flattened: resampling then is one matrix product.
-    cells = (lesion * classes + labels) * classes + predicted_classes(probabilities)
-    per_lesion = np.bincount(cells, minlength=lesions * classes**2).reshape(lesions, classes**2)
-    counts = (draws @ per_lesion.astype(np.float64)).reshape(resamples, classes, classes)
-    support = counts.sum(axis=2)  # (resamples, classes)
-    hits = np.diagonal(counts, axis1=1, axis2=2)
-    f1 = 2 * hits / np.maximum(support + counts.sum(axis=1), 1)
-    recall = hits / np.maximum(support, 1)
-    samples = {
-        "weighted_f1": (f1 * support).sum(axis=1) / support.sum(axis=1),
-        "accuracy": hits.sum(axis=1) / support.sum(axis=1),
-    }
-    present = np.bincount(labels, minlength=classes) > 0
-    if present.all():
-        weights = draws[:, lesion].astype(np.float64)  # (resamples, n)
-        auc = np.stack([_weighted_auc(weights, labels == k, probabilities[:, k]) for k in range(classes)], axis=1)
-        samples["macro_f1"] = _mean_of_present(f1, support > 0)
-        samples["balanced_accuracy"] = _mean_of_present(recall, support > 0)
-        samples["macro_auc"] = _mean_of_present(auc, np.isfinite(auc))
-    for index in np.flatnonzero(present):
-        samples[f"recall:{LABELS[index]}"] = recall[support[:, index] > 0, index]
-    return samples
+    classes = len(LABELS)
+    cells = np.eye(classes**2)[labels * classes + predicted_classes(probabilities)]
+
+    def statistic(weights: Weights) -> Samples:
+        counts = (weights @ cells).reshape(-1, classes, classes)
+        support, claimed = counts.sum(axis=2), counts.sum(axis=1)  # (resamples, classes)
+        hits = np.diagonal(counts, axis1=1, axis2=2)
+        with np.errstate(invalid="ignore"):
+            recall = hits / support
+            precision = hits / claimed
+        f1 = np.where(support > 0, 2 * hits / np.maximum(support + claimed, 1), np.nan)
+        auc = np.stack([weighted_auc(weights, labels == k, probabilities[:, k]) for k in range(classes)], axis=1)
+        samples: Samples = {
+            "macro_f1": f1.mean(axis=1),
+            "weighted_f1": np.nansum(f1 * support, axis=1) / support.sum(axis=1),
+            "balanced_accuracy": recall.mean(axis=1),
+            "accuracy": hits.sum(axis=1) / support.sum(axis=1),
+            "macro_auc": auc.mean(axis=1),
+        }
+        for name, values in {"precision": precision, "recall": recall, "f1": f1, "auc": auc}.items():
+            present = np.where(support > 0, values, np.nan)
+            samples |= {f"{name}:{label}": present[:, index] for index, label in enumerate(LABELS)}
+        return samples
+
+    return statistic
 
 
-def _mean_of_present(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean over the classes (axis 1) that a resample has; shape (resamples,)."""
-    return values.sum(axis=1, where=present) / present.sum(axis=1)
-
-
-def _weighted_auc(
-    weights: NDArray[np.float64], positive: NDArray[np.bool_], scores: Probabilities
-) -> NDArray[np.float64]:
+def weighted_auc(weights: Weights, positive: NDArray[np.bool_], scores: Probabilities) -> NDArray[np.float64]:
     """Area under the ROC curve with ties counted half (Mann-Whitney), for many weightings at once.
 
     Args:
@@ -196,10 +189,13 @@ def _weighted_auc(
     Returns:
         Shape (resamples,); NaN where a resample lacks positives or negatives.
     """
-    order = np.argsort(scores)
+    order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # where a new score begins
-    positives = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1)
-    negatives = np.add.reduceat(weights[:, order] * ~positive[order], starts, axis=1)
+    ordered = weights[:, order]
+    positives, negatives = ordered * positive[order], ordered * ~positive[order]
+    if len(starts) < len(scores):
+        positives = np.add.reduceat(positives, starts, axis=1)
+        negatives = np.add.reduceat(negatives, starts, axis=1)
     below = np.cumsum(negatives, axis=1) - negatives / 2
     with np.errstate(invalid="ignore"):
         return (positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))

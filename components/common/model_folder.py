@@ -1,10 +1,15 @@
-"""The model artifact: a folder with `model.keras`, its labels, its history and how it was trained."""
+"""The model artifact: a folder with `model.keras`, its labels, its history and how it was trained.
+
+The export step's bundle is such a folder too, with more beside the model: `calibration.json`, and the same
+model in the formats of other programs.
+"""
 
 import json
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +26,19 @@ LABELS_FILE = "labels.json"
 HISTORY = "history.csv"
 TRAINING = "training.json"
 TENSORBOARD = "tensorboard"
+CALIBRATION = "calibration.json"
+SAVED_MODEL = "saved_model"
+ONNX = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How to read a model's probabilities."""
+
+    temperature: float = 1.0
+    """Divides the logits; 1 leaves the probabilities as they are."""
+    abstain_below: float | None = None
+    """The model abstains if its largest calibrated probability is below this; None if it never does."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +123,38 @@ def read_training(folder: str | Path) -> dict[str, Any]:
         UserError: the folder does not say.
     """
     return _read_json(Path(folder) / TRAINING)
+
+
+def read_calibration(folder: str | Path) -> Calibration:
+    """How to read the probabilities of a model; as they are, and without abstention, if its folder does not say.
+
+    Raises:
+        UserError: what the folder says is not what the export step writes.
+    """
+    path = Path(folder) / CALIBRATION
+    if not path.exists():
+        return Calibration()
+    content = _read_json(path)
+    return checked_calibration(content.get("temperature"), content.get("abstain_below"), str(path))
+
+
+def checked_calibration(temperature: object, abstain_below: object, where: str) -> Calibration:
+    """A calibration of two values read from a file.
+
+    Raises:
+        UserError: the temperature is no number above 0, or the threshold neither None nor in 0..1.
+    """
+    if not _is_number(temperature) or not 0 < temperature < math.inf:
+        raise UserError(
+            f"{where} has the temperature {temperature!r}; expected a number above 0, as lesionflow writes."
+        )
+    if abstain_below is not None and not (_is_number(abstain_below) and 0 <= abstain_below <= 1):
+        raise UserError(f"{where} has the abstention threshold {abstain_below!r}; expected a number in 0..1, or null.")
+    return Calibration(temperature, abstain_below)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _read_labels(folder: Path) -> tuple[tuple[str, ...], int]:

@@ -16,3 +16,10 @@ LABELS: tuple[str, ...] = tuple(DIAGNOSES)
 
 LABEL_INDEX: dict[str, int] = {label: index for index, label in enumerate(LABELS)}
 """Label -> its column in a model's output."""
+
+MALIGNANT: tuple[str, ...] = ("akiec", "bcc", "mel")
+"""Those counted as malignant; the other four are benign.
+
+The authors of the data describe `akiec` as non-invasive variants of squamous cell carcinoma, which others regard as
+precursors of it (Tschandl et al. 2018, table of diagnoses): nothing to be sent home, so it is counted here.
+"""

@@ -1,6 +1,7 @@
 """Measure a model on the separate test set, judge it, and write down everything that led to the verdict."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from components.common.bootstrap import RESAMPLES
 from components.common.errors import UserError
 from components.common.files import file_digest, finite, write_json, write_text
-from components.common.image_table import read_data_card
-from components.common.metrics import AVERAGES, classification_metrics, intervals, predicted_classes
+from components.common.image_table import read_data_card, read_metadata
+from components.common.metrics import AVERAGES, CLASS_FIGURES, classification_metrics, intervals, predicted_classes
 from components.common.model_folder import HISTORY, LoadedModel, load_model, model_file, read_training
 from components.common.pixels import decode_images
 from components.common.progress import report as tell
@@ -20,6 +22,7 @@ from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.evaluate.curves import RocCurve, roc_curve
 from components.evaluate.report import render_report
+from components.evaluate.statistics import Judged, statistics
 from components.gate.policy import check_policy, judge
 
 
@@ -58,7 +61,8 @@ def evaluate(
         validation: the validation table.
         test: the test table.
         model: the model folder.
-        evaluation: JSON file to write: verdict, gate, metrics, data, training, model_sha256, seed, artifacts.
+        evaluation: JSON file to write: verdict, gate, metrics, calibration, operating_points, abstention,
+            subgroups, data, training, model_sha256, seed, resamples, artifacts.
         metrics: JSON file to write: the headline figures.
         classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
         report: HTML file to write.
@@ -83,16 +87,17 @@ def evaluate(
     loaded = load_model(model)
 
     held_out = tables["test"]
-    probabilities = _predict(loaded, images, held_out)
-    truth = held_out["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+    test_set, validation_set = _predict(loaded, images, [held_out, tables["validation"]])
+    truth, probabilities = test_set.labels, test_set.probabilities
     measured = classification_metrics(truth, probabilities)
     limits: dict[str, tuple[float, float]] = {}
     if not measured["invalid_predictions"]:
-        limits = intervals(truth, probabilities, held_out["lesion_id"].tolist(), seed)
+        limits = intervals(truth, probabilities, test_set.lesion_ids, seed)
     measured["intervals"] = {name: limits.get(name, (None, None)) for name in AVERAGES}
     measured["macro_f1_interval"] = measured["intervals"]["macro_f1"]
     for label, entry in measured["per_class"].items():
-        entry["recall_interval"] = limits.get(f"recall:{label}", (None, None))
+        entry |= {f"{name}_interval": limits.get(f"{name}:{label}", (None, None)) for name in CLASS_FIGURES}
+    metadata = read_metadata(images).set_index("image_id").loc[held_out["image_id"].tolist()]
     verdict = judge(measured, gate_metric, threshold)
 
     document: dict[str, Any] = finite(
@@ -105,6 +110,8 @@ def evaluate(
                 "reasons": verdict.reasons,
             },
             "metrics": measured,
+            **statistics(test_set, validation_set, metadata, seed),
+            "resamples": RESAMPLES,
             "data": {
                 "source": card.get("source"),
                 "synthetic": bool(card.get("synthetic")),
@@ -177,15 +184,19 @@ def _read_history(model: str | Path) -> pd.DataFrame:
         ) from None
 
 
-def _predict(model: LoadedModel, images: str | Path, test: pd.DataFrame) -> NDArray[np.float32]:
-    """Probabilities of the test images, shape (n, 7), in the order of LABELS."""
-    probabilities = np.empty((len(test), len(LABELS)), np.float32)
-    done = 0
-    for rows, pixels in decode_images(images, test["image_id"].tolist(), model.image_size):
-        probabilities[rows] = model.predict(pixels)
-        done += len(rows)
-        tell("progress", done=done, total=len(test))
-    return probabilities
+def _predict(model: LoadedModel, images: str | Path, tables: Sequence[pd.DataFrame]) -> list[Judged]:
+    """What the model says of the images of each table."""
+    done, total = 0, sum(map(len, tables))
+    judged: list[Judged] = []
+    for table in tables:
+        probabilities = np.empty((len(table), len(LABELS)), np.float32)
+        for rows, pixels in decode_images(images, table["image_id"].tolist(), model.image_size):
+            probabilities[rows] = model.predict(pixels)
+            done += len(rows)
+            tell("progress", done=done, total=total)
+        labels = table["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+        judged.append(Judged(labels, probabilities, table["lesion_id"].tolist()))
+    return judged
 
 
 def _counts(table: pd.DataFrame) -> dict[str, int]:

@@ -1,7 +1,6 @@
 """The bookkeeping of the ablation: rows, results, intervals. Its training is what tests/finetune covers."""
 
 import importlib.util
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.metrics import intervals
+from components.common.bootstrap import Bootstrap
+from components.common.metrics import class_statistic
 from components.common.taxonomy import LABELS
 
 _SPEC = importlib.util.spec_from_file_location("ablation", Path(__file__).parents[2] / "benchmarks" / "ablation.py")
@@ -34,12 +34,13 @@ def images(seed: int, size: int = 300) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame({"dx": [LABELS[index] for index in truth], "lesion_id": lesions}), predicted
 
 
-def test_intervals_are_those_of_the_evaluation():
+def test_resamples_are_those_of_the_evaluation():
     judged, predicted = images(0)
     truth = np.array([LABELS.index(dx) for dx in judged["dx"]])
     samples = ablation.macro_f1_samples(truth, predicted, judged["lesion_id"].tolist())
-    expected = intervals(truth, np.eye(7)[predicted], judged["lesion_id"].tolist(), seed=0)["macro_f1"]
-    assert tuple(np.quantile(samples[1:], (0.025, 0.975))) == pytest.approx(expected)
+    bootstrap = Bootstrap(judged["lesion_id"].tolist(), seed=0, resamples=1000)
+    expected = bootstrap.samples(class_statistic(truth, np.eye(7)[predicted]))["macro_f1"]
+    assert samples[1:] == pytest.approx(expected)
 
 
 def test_the_table_pairs_differences_by_seed():
@@ -59,16 +60,3 @@ def test_the_table_pairs_differences_by_seed():
     gain = 1 - ablation.macro_f1_samples(truth, second, judged["lesion_id"].tolist())[0]
     assert cells[3].startswith(f"{gain / 2:+.3f} (")
     assert cells[4:] == [f"{gain:+.3f}, +0.000", "10", "20 |"]
-
-
-def test_a_torn_line_is_cut_off_and_whole_ones_are_kept(tmp_path: Path):
-    path = tmp_path / "results.jsonl"
-    assert ablation.read_results(path) == {}
-    path.write_text(json.dumps({"key": "a", "row": "base"}) + "\n" + '{"key": "b", "ro')
-    assert set(ablation.read_results(path)) == {"a"}
-    with path.open("a") as file:
-        file.write(json.dumps({"key": "c"}) + "\n")
-    assert set(ablation.read_results(path)) == {"a", "c"}
-    path.write_text('{"key"')
-    assert ablation.read_results(path) == {}
-    assert path.read_bytes() == b""

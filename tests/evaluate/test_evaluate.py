@@ -173,4 +173,5 @@ class _Fake:
     image_size = 32
 
     def __init__(self, probabilities: np.ndarray) -> None:
-        self.predict = lambda pixels: probabilities
+        answers = iter([probabilities, probabilities_for(list(LABELS))])  # of the test table, of the validation table
+        self.predict = lambda pixels: next(answers)
