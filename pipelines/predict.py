@@ -1,99 +1,160 @@
 """Classify images with a published or freshly trained model."""
 
+import hashlib
+import json
+import re
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from joblib import cpu_count
-from PIL import Image
 
-from components.common import storage
 from components.common.errors import UserError
-from components.common.files import whole_file
-from components.common.model_folder import load_model
+from components.common.files import file_digest
+from components.common.model_folder import Calibration, LoadedModel, load_model, model_file, read_calibration
 from components.common.pixels import Pixels, decode
+from components.evaluate.calibration import scale
 from components.promote.registry import fetch_model
+from pipelines.prediction_inputs import DAMAGED, Picture, PredictionInputs
+from pipelines.prediction_table import COLUMNS, PredictionTable, Row
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
-"""Files of a folder that are images, in lower case; a file named by itself may be of any kind that Pillow reads."""
+_BATCH = 256  # images decoded, classified and written at a time; a change of it changes last digits
+_READERS = 8  # threads more than cores, for images that come over a network
 
-_BATCH = 256  # images decoded at a time
+_OBJECT = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")
+
+Watch = Callable[[int, int], None]
+"""Is told how many images are done, of how many."""
+Say = Callable[[str], None]
+"""Is told a sentence worth showing before the work."""
 
 
-def predict(model_uri: str, images: Sequence[str], output: Path) -> pd.DataFrame:
-    """Classify images and write a CSV: image_id, one probability per class in alphabetical order, predicted.
+@dataclass(frozen=True)
+class Predicted:
+    """What a command did."""
+
+    images: int
+    failed: int
+    """Images that could not be read; their rows say why."""
+    found: int
+    """Rows that an earlier command had written."""
+    first: list[Row]
+    """Some rows from the top, as in the CSV."""
+
+
+def predict(
+    model_uri: str,
+    images: Sequence[str],
+    output: Path,
+    watch: Watch = lambda done, total: None,
+    say: Say = lambda sentence: None,
+) -> Predicted:
+    """Classify images and write a CSV with the columns COLUMNS.
+
+    A killed command that is started again goes on at the batch where it was, and ends with the same bytes.
 
     Args:
         model_uri: a registry (its champion is used), a version in one, or a model folder; local, gs:// or s3://.
-        images: files and folders (searched at any depth), local, gs:// or s3://; an image's id is its
+        images: files, zips and folders (searched at any depth), local, gs:// or s3://; an image's id is its
             file's name without suffix.
         output: the CSV.
-
-    Returns:
-        What was written, in the order of `images`, folders sorted by path.
+        watch: told about the progress.
+        say: told what lies at the output already, if it is of another model or other images.
 
     Raises:
-        UserError: the model is unusable, there are no images, two have the same id, or one cannot be read.
-            Nothing is written then.
+        UserError: the model is unusable, there are no images, two have the same id, or none of them can be read.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        files = _find_images(images, Path(temporary))
-        model = load_model(fetch_model(model_uri, Path(temporary, "model")))
-        parts = [
-            model.predict(_decode(files[start : start + _BATCH], model.image_size))
-            for start in range(0, len(files), _BATCH)
-        ]
-    probabilities = np.concatenate(parts)
-    if not np.isfinite(probabilities).all():
-        raise UserError(f"The model {model_uri} gives probabilities that are not numbers; its training went wrong.")
-    table = pd.DataFrame(probabilities.astype(np.float64).round(6), columns=list(model.labels))
-    table.insert(0, "image_id", [file.stem for file in files])
-    table["predicted"] = [model.labels[index] for index in probabilities.argmax(axis=1)]
-    with whole_file(output) as part:
-        table.to_csv(part, index=False)
-    return table
+    with tempfile.TemporaryDirectory() as temporary, PredictionInputs(images) as inputs:
+        pictures = inputs.pictures
+        folder = fetch_model(model_uri, Path(temporary, "model"))
+        calibration = read_calibration(folder)
+        made_from = _made_from(folder, calibration, inputs.digest())
+        with PredictionTable(output, made_from, [picture.image_id for picture in pictures], _BATCH) as table:
+            for note in table.notes():
+                say(note)
+            done = list(table.rows)
+            if not table.finished:
+                watch(len(table.rows), len(pictures))
+                for rows in _classified(folder, calibration, pictures[len(done) :]):
+                    table.append(rows)
+                    done += rows
+                    watch(len(done), len(pictures))
+                table.finish()
+            failed = sum(bool(row[-1]) for row in done)
+            if failed == len(pictures):
+                raise UserError(f"None of the {failed} images can be read; {output} has the reason of each.")
+            return Predicted(len(pictures), failed, len(table.rows), done[:20])
 
 
-def _find_images(images: Sequence[str], temporary: Path) -> list[Path]:
-    """The image files, downloaded if need be; each file once."""
-    found: dict[Path, Path] = {}
-    for number, uri in enumerate(images):
-        path = storage.download(uri, temporary / f"images-{number}")
-        if path.is_dir():
-            visible = (file for file in path.rglob("*") if not file.name.startswith("."))
-            files = sorted(file for file in visible if file.suffix.lower() in SUFFIXES)
-            if not files:
-                raise UserError(f"There are no images below {uri}; expected files with {', '.join(SUFFIXES)}.")
-        elif path.is_file():
-            files = [path]
-        else:
-            raise UserError(f"There is no image or folder {uri}.")
-        for file in files:
-            found.setdefault(file.resolve(), file)
-    if not found:
-        raise UserError("No images were named; name at least one file or folder.")
-    by_id: dict[str, Path] = {}
-    for file in found.values():
-        if file.stem in by_id:
-            raise UserError(
-                f"{by_id[file.stem]} and {file} have the same name, which would be their image_id; "
-                "rename one or classify them separately."
-            )
-        by_id[file.stem] = file
-    return list(by_id.values())
+def _made_from(folder: Path, calibration: Calibration, images: str) -> dict[str, object]:
+    """What the rows depend on."""
+    content = {
+        "model_sha256": file_digest(model_file(folder)),
+        "calibration": asdict(calibration),
+        "images": images,
+        "columns": COLUMNS,
+        "batch": _BATCH,
+    }
+    return {"key": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), **content}
 
 
-def _decode(files: Sequence[Path], size: int) -> Pixels:
-    """RGB, shape (len(files), size, size, 3)."""
-
-    def read(file: Path) -> Pixels:
+def _classified(folder: Path, calibration: Calibration, pictures: Sequence[Picture]) -> Iterator[list[Row]]:
+    """The rows of one batch after the other; the next one is decoded meanwhile, so two are in memory."""
+    if not pictures:
+        return
+    model = load_model(folder)
+    threads = cpu_count() + (_READERS if any("://" in picture.address for picture in pictures) else 0)
+    batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = _submit(pool, batches[0], model.image_size)
         try:
-            return decode(file.read_bytes(), size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
-            raise UserError(f"{file} is not a readable image ({error}); nothing was written.") from None
+            for index, batch in enumerate(batches):
+                decoded = [future.result() for future in waiting]
+                if index + 1 < len(batches):
+                    waiting = _submit(pool, batches[index + 1], model.image_size)
+                yield _rows(batch, decoded, model, calibration)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # a failed or interrupted command ends at once
 
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        return np.stack(list(pool.map(read, files)))
+
+def _submit(pool: ThreadPoolExecutor, batch: Sequence[Picture], size: int) -> list[Future[Pixels | str]]:
+    return [pool.submit(_decoded, picture, size) for picture in batch]
+
+
+def _decoded(picture: Picture, size: int) -> Pixels | str:
+    """RGB, shape (size, size, 3); or why the image cannot be read."""
+    try:
+        return decode(picture.read(), size)
+    except DAMAGED as error:
+        # Pillow shows the object that it read from, with an address in memory: another in every process.
+        return " ".join(_OBJECT.sub("", str(error)).split()) or type(error).__name__
+
+
+def _rows(
+    batch: Sequence[Picture], decoded: Sequence[Pixels | str], model: LoadedModel, calibration: Calibration
+) -> list[Row]:
+    whole = [pixels for pixels in decoded if not isinstance(pixels, str)]
+    probabilities = model.predict(np.stack(whole)) if whole else np.empty((0, len(model.labels)), np.float32)
+    if not np.isfinite(probabilities).all():
+        raise UserError("The model gives probabilities that are not numbers; its training went wrong.")
+    calibrated = scale(probabilities, calibration.temperature)
+    answers = iter(calibrated)
+    return [
+        _unread(picture, item) if isinstance(item, str) else _row(picture, next(answers), model, calibration)
+        for picture, item in zip(batch, decoded, strict=True)
+    ]
+
+
+def _row(picture: Picture, probabilities: np.ndarray, model: LoadedModel, calibration: Calibration) -> Row:
+    abstain = ""
+    if calibration.abstain_below is not None:
+        abstain = "true" if probabilities.max() < calibration.abstain_below else "false"
+    figures = [f"{value:.6f}" for value in probabilities]
+    return [picture.image_id, *figures, model.labels[int(probabilities.argmax())], abstain, ""]
+
+
+def _unread(picture: Picture, reason: str) -> Row:
+    return [picture.image_id, *[""] * (len(COLUMNS) - 2), reason]

@@ -1,0 +1,35 @@
+"""KFP adapter of the export step."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Model, Output
+
+from components.common.container_image import CPU_IMAGE
+
+
+@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+def export(
+    model: Input[Model],
+    evaluation: Input[Artifact],
+    bundle: Output[Model],
+    gate_verdict: str = "",
+):
+    """Write the model in the formats of other programs, and check that they answer alike.
+
+    The SavedModel in `saved_model/1` is what TensorFlow Serving and KServe's tensorflow runtime serve unchanged:
+    encoded JPEG or PNG files in (`image_bytes`), calibrated `probabilities`, `labels`, `predicted` and `abstain` out.
+    Decoding, resizing and test-time augmentation are inside. A second signature, `pixels`, takes decoded images
+    of the network's size. One damaged image fails the whole request, as no operator of TensorFlow can skip it:
+    send the images of that request again one by one. `model.onnx` takes `pixels` and answers `probabilities`. Nothing
+    is exported if a probability differs by more than 0.0001 from the Keras model's on drawn JPEG and PNG images.
+
+    Args:
+        model: the fine-tuned model.
+        evaluation: the JSON file that evaluate wrote.
+        bundle: the model folder with calibration.json, saved_model/1/ and model.onnx beside the model.
+        gate_verdict: the gate's answer; makes this step wait for it.
+    """
+    from components.common.step import run_step
+    from components.export.export import export as run
+
+    result = run_step("export", run, model=model.path, evaluation=evaluation.path, bundle=bundle.path)
+    bundle.metadata.update(result.facts)

@@ -1,0 +1,56 @@
+"""The model as ONNX, from decoded pixels at the network's size."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.common.model_folder import Calibration
+from components.export.saved_model import calibrated_function, frozen
+
+if TYPE_CHECKING:
+    import keras
+
+INPUT = "pixels"
+"""float32, (n, size, size, 3): RGB in 0..255."""
+OUTPUT = "probabilities"
+"""float32, (n, 7): calibrated, in the order of the labels."""
+_OPSET = 17  # of the year 2021, so that old runtimes read it too
+
+
+def write_onnx(network: "keras.Model", size: int, calibration: Calibration, path: Path) -> None:
+    """Write the network as an ONNX file from `INPUT` to `OUTPUT`.
+
+    Not with `model.export(format="onnx")`: there tf2onnx turns each constant that the traced function captures into
+    an input that the caller must fill (EfficientNetV2's normalization has two), and keras.layers.Resizing with
+    antialiasing into an operator that ONNX does not have. So the graph is frozen first, and starts after the resizing.
+
+    Args:
+        network: RGB in 0..255 at its own size, (n, size, size, 3) -> probabilities (n, 7).
+        size: in pixels.
+        calibration: of its probabilities.
+        path: to write.
+    """
+    import onnx
+    import tf2onnx
+
+    graph, entry, answer = frozen(calibrated_function(network, size, calibration))
+    convert: Any = tf2onnx.convert.from_graph_def
+    model, _ = convert(
+        graph,
+        input_names=[entry],
+        output_names=[answer],
+        opset=_OPSET,
+        tensors_to_rename={entry: INPUT, answer: OUTPUT},
+    )
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+
+
+def ask(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the ONNX file answers, in ONNX Runtime on a CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run([OUTPUT], {INPUT: pixels})[0])
