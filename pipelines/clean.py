@@ -26,7 +26,7 @@ def clean(workspace: Workspace, keep: int) -> tuple[int, int]:
         oldest = min((run.stat().st_ctime for run in kept), default=float("inf"))
         oldest = min([oldest, *((run / "logs").stat().st_mtime for run in kept)])
         used = {Path(path) for run in kept for path in _artifacts(run)}
-        for folder in workspace.store.glob("lesionflow-training-*"):
+        for folder in workspace.store.glob("lesionflow-*"):
             in_use = any(folder in path.parents for path in used)
             if not in_use and folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder)

@@ -66,6 +66,9 @@ def run(
     duplicate_pairs: Annotated[str, typer.Option(help="CSV of image pairs that must stay on one side.")] = "",
     fixed_test: Annotated[str, typer.Option(help="List of the test images.")] = "",
     max_quarantine: Annotated[float, typer.Option(help="Largest share of damaged items tolerated.")] = 0.01,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validate with so many folds; promotes nothing.", show_default="none")
+    ] = None,
     runner: Annotated[Runner, typer.Option(help="How tasks are run; docker uses the images of a cluster.")] = (
         Runner.SUBPROCESS
     ),
@@ -84,6 +87,10 @@ def run(
     console = _console()
     workspace = Workspace(output.absolute())
     check_policy(metric, min_f1)  # not after an hour of training
+    if folds is not None:
+        from pipelines.cross_validation import check_folds
+
+        check_folds(folds, fixed_test, registry)
     chosen = load_recipe(recipe or ("quick" if data else "demo"))
     if data is None:
         console.print("No --data given: running on synthetic data, which says nothing about skin.", style="yellow")
@@ -103,7 +110,9 @@ def run(
         "checkpoints": str(workspace.checkpoints),
     }
     backend = _backend(runner, arguments, gpus, memory)
-    raise typer.Exit(run_training(arguments, workspace, backend, console, verbose))
+    if folds is not None:
+        del arguments["registry"], arguments["fixed_test"]
+    raise typer.Exit(run_training(arguments, workspace, backend, console, verbose, folds))
 
 
 @app.command()
@@ -141,28 +150,20 @@ def synth(
 
 @app.command()
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Image files or folders.")],
+    images: Annotated[list[str], typer.Argument(help="Image files, folders, zips; local, gs:// or s3://.")],
     model: Annotated[str, typer.Option(help="Registry, version or model folder; local, gs:// or s3://.")],
-    output: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
+    output: Annotated[Path, typer.Option(help="CSV to write; an interrupted command goes on with it.")] = Path(
+        "predictions.csv"
+    ),
 ) -> None:
     """Classify images with a trained model. Not a medical device."""
-    from rich.table import Table
-
     from pipelines.predict import predict as predict_images
+    from pipelines.prediction_display import print_predicted, progress_of
 
-    with _quiet_libraries():
-        predictions = predict_images(model, images, output)
-    console = Console()
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for column in predictions.columns:
-        justify = "left" if column in ("image_id", "predicted") else "right"
-        table.add_column(str(column), justify=justify, no_wrap=True, min_width=len(str(column)))
-    for row in predictions.head(20).itertuples(index=False):
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
-    console.print(table)
-    if len(predictions) > 20:
-        console.print(f"... and {len(predictions) - 20} more")
-    console.print(f"Written to {output}", highlight=False, soft_wrap=True)
+    console = _console()
+    with _quiet_libraries(), progress_of(console) as watch:
+        predicted = predict_images(model, images, output, watch, lambda note: console.print(note, style="yellow"))
+    print_predicted(console, predicted, output)
 
 
 @app.command(name="compile")
@@ -174,6 +175,10 @@ def compile_(
         bool, typer.Option("--kubernetes-manifest", help="As Pipeline and PipelineVersion resources.")
     ] = False,
     profile: Annotated[str, typer.Option(help="gke, generic, cpu-only, or a YAML file.")] = "generic",
+    folds: Annotated[
+        int | None,
+        typer.Option(help="The cross-validation pipeline, with so many folds.", show_default="the training pipeline"),
+    ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Digests of the images.", show_default="images/digests.json, of 'make images'")
     ] = None,
@@ -181,9 +186,12 @@ def compile_(
     """Compile the pipeline for a Kubeflow cluster."""
     from pipelines.cluster.profile import load_profile
     from pipelines.compile import compile_pipeline
+    from pipelines.cross_validation import check_folds
     from pipelines.images import read_pins
 
-    unpinned = compile_pipeline(output, load_profile(profile), read_pins(images), kubernetes_manifest)
+    if folds is not None:
+        check_folds(folds)
+    unpinned = compile_pipeline(output, load_profile(profile), read_pins(images), kubernetes_manifest, folds)
     console = Console()
     console.print(f"Compiled to {output}", highlight=False, soft_wrap=True)
     if unpinned:

@@ -8,36 +8,41 @@ from kfp.compiler.compiler_utils import KubernetesManifestOptions
 from kfp.dsl.graph_component import GraphComponent
 
 from components.common.files import file_digest, whole_file
+from pipelines import cross_validation, training
 from pipelines.cluster.profile import ClusterProfile
 from pipelines.images import with_images
-from pipelines.training import NAME, define_training_pipeline
 
 
 def compile_pipeline(
-    output: Path, profile: ClusterProfile, pins: Mapping[str, str], kubernetes_manifest: bool
+    output: Path, profile: ClusterProfile, pins: Mapping[str, str], kubernetes_manifest: bool, folds: int | None = None
 ) -> list[str]:
-    """Write the training pipeline as YAML to `output`, whole or not at all.
+    """Write the training pipeline, or the cross-validation pipeline, as YAML to `output`, whole or not at all.
 
     Args:
         output: the file.
         profile: what the tasks ask of the cluster.
         pins: image name -> `repository@sha256:...`, as `images.read_pins` gives it.
         kubernetes_manifest: write `Pipeline` and `PipelineVersion` resources instead of a pipeline spec.
+        folds: of the cross-validation, fixed in the file; None for the training pipeline.
 
     Returns:
         The images in it that are not pinned by digest, without repetition. KFP's cache knows an image
         by its name only (kfp#13862), so with one of these it would reuse what older code made.
     """
-    pipeline = with_images(define_training_pipeline(profile), pins)
+    if folds is None:
+        name, pipeline = training.NAME, training.define_training_pipeline(profile)
+    else:
+        name, pipeline = cross_validation.NAME, cross_validation.define_cross_validation_pipeline(profile, folds)
+    pipeline = with_images(pipeline, pins)
     compile_to = compiler.Compiler().compile
     with whole_file(output) as temporary:
         package = temporary.with_suffix(".yaml")  # the compiler insists on the ending
         compile_to(pipeline, str(package))
         if kubernetes_manifest:
             # A PipelineVersion cannot be changed, so other content needs another name; the same applies cleanly.
-            version = f"{NAME}-{file_digest(package)[:12]}"
+            version = f"{name}-{file_digest(package)[:12]}"
             options = KubernetesManifestOptions(
-                pipeline_name=NAME, pipeline_version_name=version, include_pipeline_manifest=True
+                pipeline_name=name, pipeline_version_name=version, include_pipeline_manifest=True
             )
             compile_to(pipeline, str(package), kubernetes_manifest_format=True, kubernetes_manifest_options=options)
         package.replace(temporary)

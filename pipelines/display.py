@@ -64,13 +64,15 @@ class RunDisplay:
         return table
 
     def _pass_logs_through(self, events: RunEvents) -> None:
-        for file in sorted((events.folder.parent / "logs").glob("*.log")):
+        logs = events.folder.parent / "logs"
+        for file in sorted(logs.rglob("*.log")):
+            name = str(file.relative_to(logs).with_suffix(""))
             with file.open("rb") as stream:
-                stream.seek(self._offsets.get(file.name, 0))
+                stream.seek(self._offsets.get(name, 0))
                 text = stream.read()
-            self._offsets[file.name] = self._offsets.get(file.name, 0) + len(text)
+            self._offsets[name] = self._offsets.get(name, 0) + len(text)
             for line in text.decode(errors="replace").splitlines():
-                self._console.print(f"{file.stem}: {line}", markup=False, highlight=False, style="dim", soft_wrap=True)
+                self._console.print(f"{name}: {line}", markup=False, highlight=False, style="dim", soft_wrap=True)
 
 
 def step_line(state: StepState, width: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pipelines import cross_validation
 from pipelines.cluster import profile as cluster
 from pipelines.display import RunDisplay
 from pipelines.outcome import Outcome, judge_run
@@ -16,8 +17,15 @@ from pipelines.training import TASKS, define_training_pipeline
 from pipelines.workspace import Workspace
 
 
-def run(arguments: Mapping[str, Any], workspace: Workspace, backend: Backend, console: Console, verbose: bool) -> int:
-    """Run the training pipeline and show it.
+def run(
+    arguments: Mapping[str, Any],
+    workspace: Workspace,
+    backend: Backend,
+    console: Console,
+    verbose: bool,
+    folds: int | None = None,
+) -> int:
+    """Run the training pipeline, or the cross-validation pipeline, and show it.
 
     Args:
         arguments: of the pipeline.
@@ -25,6 +33,7 @@ def run(arguments: Mapping[str, Any], workspace: Workspace, backend: Backend, co
         backend: how tasks are run.
         console: where everything is shown.
         verbose: whether the tasks' raw output is shown too.
+        folds: of a cross-validation; None to train one model.
 
     Returns:
         The exit code: 0 passed, 1 a step failed, 2 bad input, 3 the gate refused, 128 + signal.
@@ -33,19 +42,25 @@ def run(arguments: Mapping[str, Any], workspace: Workspace, backend: Backend, co
         UserError: the workspace is in use or cannot be written, or the backend cannot run tasks here.
     """
     started = time.time()
+    if folds is None:
+        pipeline, step_names, steps = define_training_pipeline(cluster.LOCAL), TASKS, list(TASKS.values())
+    else:
+        pipeline = cross_validation.define_cross_validation_pipeline(cluster.LOCAL, folds)
+        step_names, steps = cross_validation.TASKS, cross_validation.steps_of(folds)
     with workspace.locked() as lock:
         folder = workspace.new_run()
-        with RunDisplay(console, list(TASKS.values()), verbose) as display:
+        with RunDisplay(console, steps, verbose) as display:
             try:
                 events = run_pipeline(
-                    define_training_pipeline(cluster.LOCAL),
+                    pipeline,
                     arguments,
-                    TASKS,
+                    step_names,
                     workspace,
                     folder,
                     lock,
                     display.watch,
                     backend,
+                    steps=steps,
                 )
                 outcome = judge_run(events, folder)
             except Interrupted as interrupt:

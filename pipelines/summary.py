@@ -20,7 +20,7 @@ HEADLINE = ("macro_f1", "balanced_accuracy", "accuracy", "macro_auc")
 
 
 def write_summary(run: Path, events: RunEvents, status: str, error: str, seconds: float, seed: int) -> dict[str, Any]:
-    """Write `summary.json` into the run's folder, with the report and the model beside it.
+    """Write `summary.json` into the run's folder, with the report and the model, if there is one, beside it.
 
     Args:
         run: the run's folder.
@@ -37,7 +37,8 @@ def write_summary(run: Path, events: RunEvents, status: str, error: str, seconds
     if events.evaluation:
         evaluation = json.loads(Path(events.evaluation).read_text(encoding="utf-8"))
         _link(Path(evaluation["artifacts"]["report"]), run / "report.html")
-        _link(Path(evaluation["artifacts"]["model"]), run / "model")
+        if model := evaluation["artifacts"].get("model"):
+            _link(Path(model), run / "model")
     summary = {
         "verdict": "passed" if status == "passed" else "failed",
         "status": status,
@@ -46,6 +47,7 @@ def write_summary(run: Path, events: RunEvents, status: str, error: str, seconds
         "metrics": evaluation.get("metrics"),
         "data": evaluation.get("data"),
         "training": evaluation.get("training"),
+        **{name: evaluation[name] for name in ("method", "folds", "spread") if name in evaluation},
         "promoted": events.version,
         "published": events.version or events.published,
         "promotion": events.reason,
@@ -98,9 +100,12 @@ def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> No
         console.print(
             f"\nmacro-F1 {headline['macro_f1']} (95 % interval {low} to {high}), "
             f"balanced accuracy {headline['balanced_accuracy']}, accuracy {headline['accuracy']}, "
-            f"macro AUC {headline['macro_auc']}; test lesions never seen in training, seed {summary['seed']}",
+            f"macro AUC {headline['macro_auc']}; {summary.get('method') or 'test lesions never seen in training'}, "
+            f"seed {summary['seed']}",
             highlight=False,
         )
+    if "folds" in summary:
+        _print_folds(console, summary)
     if gate and summary["status"] in ("passed", "refused"):
         passed = summary["status"] == "passed"
         kind = " [yellow](synthetic data: says nothing about skin)[/]" if data and data["synthetic"] else ""
@@ -120,3 +125,11 @@ def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> No
     ):
         if path and ("://" in str(path) or Path(path).exists()):
             console.print(f"{heading + ':':<10} {path}", highlight=False, soft_wrap=True)
+
+
+def _print_folds(console: Console, summary: Mapping[str, Any]) -> None:
+    figures = ", ".join(format_figure(fold["macro_f1"]) for fold in summary["folds"])
+    spread = summary["spread"]
+    of_all = f"; mean {spread['mean']:.3f}, standard deviation {spread['standard_deviation']:.3f}" if spread else ""
+    console.print(f"macro-F1 of each fold: {figures}{of_all}", highlight=False)
+    console.print("Nothing is promoted: this judges the method, there is no one model.", highlight=False)

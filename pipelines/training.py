@@ -35,15 +35,82 @@ TASKS = {
 }
 """kfp's name of each task -> the step's name for users, in order."""
 
+MakeTask = Callable[..., PipelineTask]
+"""Calls an adapter with its arguments."""
+
+
+def tasks_of(profile: ClusterProfile) -> MakeTask:
+    """How the steps of a pipeline become tasks that ask for what `profile` says."""
+
+    def make(component: object, **arguments: Any) -> PipelineTask:
+        # Typed here, once: kfp's decorator hides that calling an adapter makes a task.
+        task = cast(MakeTask, component)(**arguments)
+        apply(profile, task, trains=component is finetune)
+        return task
+
+    return make
+
+
+def train_and_evaluate(
+    make: MakeTask,
+    images: Any,
+    tables: PipelineTask,
+    data: PipelineTask,
+    *,
+    recipe: Any,
+    weights: Any,
+    seed: Any,
+    checkpoints: Any,
+    gate_metric: Any,
+    threshold: Any,
+) -> tuple[Any, PipelineTask]:
+    """The steps from one split to its evaluation: balance, three fine-tunes, evaluate.
+
+    Args:
+        make: of `tasks_of`.
+        images: the artifact that ingest wrote.
+        tables: the split task.
+        data: the fingerprint task.
+        recipe: here and below, the pipeline's parameters of these names.
+
+    Returns:
+        The model artifact, and the evaluate task.
+    """
+    balanced = make(balance, train=tables.outputs["train"], recipe=recipe)
+    start: dict[str, Any] = {}  # the head step starts from `weights`
+    for phase in ("head", "partial", "full"):
+        tuned = make(
+            finetune,
+            phase=phase,
+            images=images,
+            train=balanced.outputs["balanced"],
+            validation=tables.outputs["validation"],
+            recipe=recipe,
+            weights=weights,
+            fingerprint=data.output,
+            seed=seed,
+            checkpoints=checkpoints,
+            **start,
+        )
+        tuned.set_display_name(f"finetune: {phase}")
+        start["start"] = tuned.outputs["model"]
+    evaluated = make(
+        evaluate,
+        images=images,
+        train=balanced.outputs["balanced"],
+        validation=tables.outputs["validation"],
+        test=tables.outputs["test"],
+        model=start["start"],
+        gate_metric=gate_metric,
+        threshold=threshold,
+        seed=seed,
+    )
+    return start["start"], evaluated
+
 
 def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
     """Wire the steps into one KFP pipeline whose tasks ask for what `profile` says."""
-
-    def _task(component: object, **arguments: Any) -> PipelineTask:
-        # Typed here, once: kfp's decorator hides that calling an adapter makes a task.
-        task = cast(Callable[..., PipelineTask], component)(**arguments)
-        apply(profile, task, trains=component is finetune)
-        return task
+    task = tasks_of(profile)
 
     def lesionflow_training(
         source: str,
@@ -82,7 +149,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             replace_champion: better (than the champion, by the gate's metric), or always.
         """
         # Never cached: its answer is what makes the caching of everything after it right.
-        data = _task(
+        data = task(
             fingerprint,
             source=source,
             weights=weights,
@@ -90,11 +157,11 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             fixed_test=fixed_test,
             registry=registry,
         ).set_caching_options(False)
-        ingested = _task(
+        ingested = task(
             ingest, source=source, fingerprint=data.output, stored_size=stored_size, max_quarantine=max_quarantine
         )
         images = ingested.outputs["images"]
-        tables = _task(
+        tables = task(
             split,
             images=images,
             seed=seed,
@@ -103,41 +170,21 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             duplicate_pairs=duplicate_pairs,
             fixed_test=fixed_test,
         )
-        balanced = _task(balance, train=tables.outputs["train"], recipe=recipe)
-
-        start: dict[str, Any] = {}  # the head step starts from `weights`
-        for phase in ("head", "partial", "full"):
-            tuned = _task(
-                finetune,
-                phase=phase,
-                images=images,
-                train=balanced.outputs["balanced"],
-                validation=tables.outputs["validation"],
-                recipe=recipe,
-                weights=weights,
-                fingerprint=data.output,
-                seed=seed,
-                checkpoints=checkpoints,
-                **start,
-            )
-            tuned.set_display_name(f"finetune: {phase}")
-            start["start"] = tuned.outputs["model"]
-        model = start["start"]
-
-        evaluated = _task(
-            evaluate,
-            images=images,
-            train=balanced.outputs["balanced"],
-            validation=tables.outputs["validation"],
-            test=tables.outputs["test"],
-            model=model,
+        model, evaluated = train_and_evaluate(
+            task,
+            images,
+            tables,
+            data,
+            recipe=recipe,
+            weights=weights,
+            seed=seed,
+            checkpoints=checkpoints,
             gate_metric=gate_metric,
             threshold=threshold,
-            seed=seed,
         )
         # A refusal raises, so the run fails. Never cached: the runner learns the verdict from this task.
-        verdict = _task(gate, evaluation=evaluated.outputs["evaluation"]).set_caching_options(False)
-        _task(
+        verdict = task(gate, evaluation=evaluated.outputs["evaluation"]).set_caching_options(False)
+        task(
             promote,
             model=model,
             evaluation=evaluated.outputs["evaluation"],

@@ -47,9 +47,9 @@ def render(room: str) -> str:
             ("output", "type", "what it is"),
             [(f"`{name}`", _type(spec), about[name]) for name, spec in outputs.items()],
         ),
-        "This step alone:",
-        f"```\n{_example(room, inputs)}\n```",
     ]
+    if not any(spec.is_artifact_list for spec in inputs.values()):  # kfp imports single artifacts only
+        parts += ["This step alone:", f"```\n{_example(room, inputs)}\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -64,6 +64,8 @@ def _is_artifact(spec: Any) -> bool:
 def _type(spec: Any) -> str:
     name = str(spec.type)
     shown = name.split("@")[0].split(".")[1] if _is_artifact(spec) else TYPES.get(name, name.lower())
+    if _is_artifact(spec) and spec.is_artifact_list:
+        return f"{shown}s"
     return f"{shown}, optional" if _is_artifact(spec) and getattr(spec, "optional", False) else shown
 
 

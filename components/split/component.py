@@ -17,6 +17,8 @@ def split(
     test_share: float = 0.2,
     duplicate_pairs: str = "",
     fixed_test: str = "",
+    folds: int = 0,
+    fold: int = 0,
 ):
     """Split the images into train, validation and test tables, by lesion and stratified by class.
 
@@ -33,6 +35,8 @@ def split(
         test_share: share of each class's images for the test set.
         duplicate_pairs: optional CSV (local, gs:// or s3://) of two image ids a line that show the same thing.
         fixed_test: optional list (local, gs:// or s3://) of the test images; their lesions' other images are left out.
+        folds: of a cross-validation, 2 or more: the test set is one of so many equal parts of all lesions; 0 for none.
+        fold: which of these parts is the test set, from 0.
     """
     from components.common.files import finite
     from components.common.step import run_step
@@ -48,6 +52,8 @@ def split(
         test_share=test_share,
         duplicate_pairs=duplicate_pairs,
         fixed_test=fixed_test,
+        folds=folds,
+        fold=fold,
     )
     shared = {name: figures[name] for name in ("left_out", "joined_lesions", "leak_check")}
     train.metadata.update(finite({**figures["train"], **shared}))

@@ -27,6 +27,8 @@ def split_images(
     test_share: float = 0.2,
     duplicate_pairs: str = "",
     fixed_test: str = "",
+    folds: int = 0,
+    fold: int = 0,
 ) -> dict[str, Any]:
     """Write the three tables of a split in which no lesion, and no duplicate, is on two sides.
 
@@ -41,28 +43,33 @@ def split_images(
         fixed_test: list (local, gs:// or s3://) of the test images, see `read_ids`. Other images of their
             lesions, and of lesions joined to these, are left out of all three tables: in training
             they would leak, in the test set they were not asked for.
+        folds: of a cross-validation, 2 or more: all lesions are sent to so many equal parts, the same ones
+            whatever `fold` is, and the test set is one of them. As with a `fixed_test`, only the
+            proportion of training to validation then counts. 0 for none.
+        fold: which part is the test set, from 0.
 
     Returns:
         Figures: per fold `images`, `lesions` and `counts` per class; `left_out` images; `joined_lesions`;
         and what the leak check covered.
 
     Raises:
-        UserError: bad shares or lists, or a class with fewer lesions than folds.
+        UserError: bad shares, lists or folds, or a class with fewer lesions than folds.
     """
     _require_shares(validation_share, test_share, seed)
+    _require_folds(folds, fold, fixed_test)
     metadata = read_metadata(images)
     known = set(metadata["image_id"])
     pairs = read_pairs(duplicate_pairs, known) if duplicate_pairs else []
     listed = read_ids(fixed_test, known) if fixed_test else None
     groups = join_groups(metadata, pairs)
-    folds = choose_folds(metadata, groups, listed, seed, validation_share, test_share)
-    checked = check_no_leak(metadata[folds != ""], folds[folds != ""], pairs)
-    figures = _write_tables(metadata.assign(fold=folds), tables)
-    sizes = " / ".join(f"{figures[fold]['images']:,}" for fold in FOLDS)
+    sides = choose_folds(metadata, groups, listed, seed, validation_share, test_share, folds, fold)
+    checked = check_no_leak(metadata[sides != ""], sides[sides != ""], pairs)
+    figures = _write_tables(metadata.assign(fold=sides), tables)
+    sizes = " / ".join(f"{figures[side]['images']:,}" for side in FOLDS)
     report("figure", text=f"{sizes} images, no lesion on two sides")
     return {
         **figures,
-        "left_out": int((folds == "").sum()),
+        "left_out": int((sides == "").sum()),
         "joined_lesions": metadata["lesion_id"].nunique() - groups.nunique(),
         "leak_check": {"passed": True, **{f"{name}_checked": count for name, count in checked.items()}},
     }
@@ -75,26 +82,36 @@ def choose_folds(
     seed: int,
     validation_share: float,
     test_share: float,
+    folds: int = 0,
+    fold: int = 0,
 ) -> "pd.Series[str]":
-    """The fold of each row of `metadata`; "" for those that are left out beside a fixed test set."""
+    """The side of each row of `metadata`, one of FOLDS; "" for those that are left out beside a fixed test set."""
     missing = [label for label in LABELS if label not in set(metadata["dx"])]
     if missing:
         raise UserError(f"There are no images of {', '.join(missing)}; expected images of all {len(LABELS)} classes.")
     train_share = 1 - validation_share - test_share
-    if fixed_test is None:
+    if folds:
+        parts = assign_folds(metadata["dx"], groups, {f"fold {part + 1}": 1 / folds for part in range(folds)}, seed)
+        held_out = parts == f"fold {fold + 1}"
+        left_out = pd.Series(False, index=metadata.index)
+    elif fixed_test is None:
         shares = {"train": train_share, "validation": validation_share, "test": test_share}
         return assign_folds(metadata["dx"], groups, shares, seed)
-    listed = metadata["image_id"].isin(fixed_test)
-    missing = [label for label in LABELS if label not in set(metadata.loc[listed, "dx"])]
-    if missing:
-        raise UserError(f"The fixed test list has no images of {', '.join(missing)}; each class needs at least one.")
-    rest = ~groups.isin(groups[listed])
+    else:
+        held_out = metadata["image_id"].isin(fixed_test)
+        missing = [label for label in LABELS if label not in set(metadata.loc[held_out, "dx"])]
+        if missing:
+            raise UserError(
+                f"The fixed test list has no images of {', '.join(missing)}; each class needs at least one."
+            )
+        left_out = groups.isin(groups[held_out]) & ~held_out
+    rest = ~held_out & ~left_out
     both = train_share + validation_share
     shares = {"train": train_share / both, "validation": validation_share / both}
-    folds = pd.Series("", index=metadata.index)
-    folds[listed] = "test"
-    folds[rest] = assign_folds(metadata.loc[rest, "dx"], groups[rest], shares, seed)
-    return folds
+    sides = pd.Series("", index=metadata.index)
+    sides[held_out] = "test"
+    sides[rest] = assign_folds(metadata.loc[rest, "dx"], groups[rest], shares, seed)
+    return sides
 
 
 def _write_tables(metadata: pd.DataFrame, tables: Mapping[str, str | Path]) -> dict[str, Any]:
@@ -124,3 +141,16 @@ def _require_shares(validation_share: float, test_share: float, seed: int) -> No
         )
     if seed < 0:
         raise UserError(f"seed is {seed}; expected 0 or a positive number.")
+
+
+def _require_folds(folds: int, fold: int, fixed_test: str) -> None:
+    if folds == 0:
+        return
+    if folds < 2:
+        raise UserError(f"folds is {folds}; expected 2 or more for a cross-validation, or 0 for a plain split.")
+    if not 0 <= fold < folds:
+        raise UserError(f"fold is {fold}; expected one of the {folds} folds, counted from 0 to {folds - 1}.")
+    if fixed_test:
+        raise UserError(
+            "fixed_test and folds exclude each other, as each fold is the test set once; leave one of them out."
+        )

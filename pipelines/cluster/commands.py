@@ -22,7 +22,10 @@ WhichRun = Annotated[
 
 def submit(
     data: Annotated[str, typer.Option(help="gs:// or s3:// prefix with images and metadata.")],
-    registry: Annotated[str, typer.Option(help="gs:// or s3:// prefix for promoted models.")],
+    registry: Annotated[
+        str | None,
+        typer.Option(help="gs:// or s3:// prefix for promoted models.", show_default="needed without --folds"),
+    ] = None,
     checkpoints: Annotated[
         str, typer.Option(help="gs:// or s3:// prefix for checkpoints: a preempted step goes on where it was.")
     ] = "",
@@ -35,6 +38,9 @@ def submit(
     seed: Annotated[int, typer.Option(min=0, help="Of the split, the batch order and the augmentation.")] = 0,
     duplicate_pairs: Annotated[str, typer.Option(help="gs:// or s3:// CSV of pairs that stay on one side.")] = "",
     fixed_test: Annotated[str, typer.Option(help="gs:// or s3:// list of the test images.")] = "",
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validate with so many folds; promotes nothing.", show_default="none")
+    ] = None,
     profile: Annotated[str, typer.Option(help="Kind of cluster: gke, generic, cpu-only, or a YAML file.")] = "generic",
     run_name: Annotated[str | None, typer.Option(help="Of the run; must be new.", show_default="run-TIME")] = None,
     service_account: Annotated[str | None, typer.Option(help="Of the pods.", show_default="the profile's")] = None,
@@ -51,31 +57,38 @@ def submit(
     verbose: Annotated[bool, typer.Option("--verbose", help="Say why nothing is known of waiting pods.")] = False,
 ) -> None:
     """Run the pipeline on a Kubeflow cluster."""
+    from components.common.errors import UserError
     from components.common.recipe import load_recipe
     from pipelines.cluster.profile import load_profile
     from pipelines.cluster.submit import check_pinned, prepare, send
     from pipelines.cluster.values import check_uri, check_values
 
     settings = _settings(config, experiment, endpoint, namespace, kube_context)
-    parameters = {
+    parameters: dict[str, Any] = {
         "source": data,
-        "registry": registry,
         "checkpoints": checkpoints,
         "recipe": load_recipe(recipe).model_dump_json(),
         "weights": weights,
         "duplicate_pairs": duplicate_pairs,
-        "fixed_test": fixed_test,
         "seed": seed,
         "gate_metric": metric,
         "threshold": min_f1,
     }
+    if folds is not None:
+        from pipelines.cross_validation import check_folds
+
+        check_folds(folds, fixed_test, registry)
+    elif registry is None:
+        raise UserError("--registry is missing; give the gs:// or s3:// prefix for promoted models, or --folds.")
+    else:
+        parameters |= {"registry": registry, "fixed_test": fixed_test}
     options = {name: f"--{name.replace('_', '-')}" for name in parameters}
     check_values(parameters, options | {"source": "--data"})
     if pipeline_root is not None:
         check_uri("--pipeline-root", pipeline_root)
     console = Console(file=sys.stdout)
     submission = prepare(
-        load_profile(profile), parameters, settings.experiment, run_name, service_account, pipeline_root
+        load_profile(profile), parameters, settings.experiment, run_name, service_account, pipeline_root, folds
     )
     if dry_run:
         _show_plan(console, submission, *_look(settings, submission))
@@ -220,15 +233,13 @@ def _look(settings: "ClusterSettings", submission: "Submission") -> tuple["Known
 def _show_plan(console: Console, submission: "Submission", known: "Known | None", unknown: str) -> None:
     from rich.table import Table
 
-    from pipelines.training import NAME
-
     def state(found: Any | None) -> str:
         return "" if known is None else " [dim](there already)[/]" if found else " [green](new)[/]"
 
     plan = Table.grid(padding=(0, 2))
     plan.add_column(style="bold", no_wrap=True)
     plan.add_column(overflow="fold")
-    plan.add_row("pipeline", f"{NAME}{state(known and known.pipeline)}")
+    plan.add_row("pipeline", f"{submission.pipeline}{state(known and known.pipeline)}")
     plan.add_row("version", f"{escape(submission.version)}{state(known and known.version)}")
     plan.add_row("experiment", f"{escape(submission.experiment)}{state(known and known.experiment)}")
     plan.add_row("run", f"{escape(submission.run_name)} [green](new)[/]")

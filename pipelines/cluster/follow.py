@@ -65,7 +65,7 @@ def follow(client: kfp.Client, settings: ClusterSettings, run_id: str, console: 
                     raise
             else:
                 heard = time.monotonic()
-                events.steps.update(steps_of(run))
+                events.steps = steps_of(run)
                 display.watch(events)
                 if run.state in FINISHED:
                     break
@@ -131,6 +131,8 @@ def _show(outcome: Outcome, run: Any, console: Console) -> None:
     if outcome.status == "passed":
         registry = parameters_of(run).get("registry", "")
         text = f"[bold green]Passed:[/] the gate let the model through; it is in {escape(registry)}"
+        if not registry:
+            text = "[bold green]Passed:[/] the gate let the method through; a cross-validation promotes nothing."
     elif outcome.status == "refused":
         text = f"[bold red]Refused:[/] {escape(outcome.error)} Nothing was promoted."
     else:

@@ -9,10 +9,9 @@ from urllib3.exceptions import HTTPError
 
 from components.common.errors import UserError
 from pipelines.cluster.errors import ClusterError
-from pipelines.cluster.runs import task_details
+from pipelines.cluster.runs import TASKS, task_details
 from pipelines.cluster.settings import ClusterSettings
 from pipelines.cluster.transport import TIME_LIMITS, Refused, Unanswered
-from pipelines.training import TASKS
 
 _SILENCE = 24 * 3600.0
 """Seconds for which a step that is followed may write nothing."""

@@ -101,12 +101,15 @@ class ClusterProfile(BaseModel):
     """Each of the three fine-tune tasks, which run one after the other."""
     steps: Needs = Needs()
     """Every other task."""
+    parallel_folds: int = Field(default=0, ge=0)
+    """Folds of a cross-validation at a time; 0 for all of them: those whose pods find no free GPU wait for one."""
     shared_memory: Memory | None = None
     """Size of the fine-tune tasks' /dev/shm, part of their memory; the default of 64 MiB is too small for training."""
     scratch: Memory | None = None
     """Size of each task's /tmp and home. A task that writes more is evicted, instead of filling its node's disk."""
     active_deadline_seconds: Seconds = 86400
-    """Of the whole run. Without it a pod that fits no node is Pending for ever (kfp#13401)."""
+    """Of a whole run, and once per fold of a cross-validation. Without it a pod that fits no node is Pending for ever
+    (kfp#13401)."""
     ttl_seconds_after_finished: Seconds | None = None
     """When the finished run's pods go, and their logs with them; the run itself and its artifacts stay."""
     service_account: str = "lesionflow"
@@ -142,7 +145,7 @@ class ClusterProfile(BaseModel):
         return tuple(dict.fromkeys(tolerations))
 
 
-LOCAL = ClusterProfile(gpus=0)
+LOCAL = ClusterProfile(gpus=0, parallel_folds=1)
 """kfp.local warns of resources and honours retries, and a laptop's user wants to see the first failure at once."""
 
 _STEPS: Mapping[str, Any] = {

@@ -8,9 +8,12 @@ from typing import Any, cast
 import kfp
 
 from components.common.errors import UserError
+from pipelines import cross_validation, training
 from pipelines.cluster.transport import Refused
 from pipelines.runners.events import StepState
-from pipelines.training import TASKS
+
+TASKS = training.TASKS | cross_validation.TASKS
+"""kfp's name of each task of either pipeline -> the step's name for users."""
 
 FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _STATUS = {
@@ -99,24 +102,48 @@ def task_details(run: Any) -> Mapping[str, Any]:
 
 
 def steps_of(run: Any) -> dict[str, StepState]:
-    """Every step of a run, in order, by the name that users know."""
-    details = run.run_details.task_details if run.run_details else None
-    by_pod = {detail.pod_name: detail for detail in details or [] if detail.pod_name}
-    tasks = task_details(run)
+    """Every step of a run, in order, by the name that users know; one that runs once per fold as a whole."""
+    details: Sequence[Any] = (run.run_details.task_details if run.run_details else None) or []
+    by_pod = {detail.pod_name: detail for detail in details if detail.pod_name}
+    folded = any((detail.display_name or "").startswith("for-loop-") for detail in details)
+    names = cross_validation.TASKS if folded else training.TASKS
     steps: dict[str, StepState] = {}
-    for task, name in TASKS.items():
-        steps[name] = StepState(name)
-        if task in tasks:
-            _read(steps[name], tasks[task], _children(tasks[task], by_pod))
-    _reuse_skipped(steps, tasks)
+    for task, name in names.items():
+        found = [detail for detail in details if detail.display_name == task]
+        states = [_read(name, detail, _children(detail, by_pod)) for detail in found]
+        in_loop = folded and task in cross_validation.EACH_FOLD
+        steps[name] = _of_folds(name, states) if in_loop else states[-1] if states else StepState(name)
+    _reuse_skipped(steps, names, task_details(run))
+    if folded and steps["pool"].status == "waiting" and run.state not in FINISHED:
+        for name in cross_validation.EACH_FOLD.values():
+            if steps[name].status in ("done", "reused"):  # in the folds that have come so far
+                steps[name].status = "running"
     return steps
+
+
+def _of_folds(name: str, states: Sequence[StepState]) -> StepState:
+    """A step of several folds as one: as bad as the worst of them."""
+    if not states:
+        return StepState(name)
+    order = ("failed", "killed", "running", "waiting", "done", "reused")
+    worst = min(states, key=lambda state: order.index(state.status))
+    done = sum(state.status in ("done", "reused") for state in states)
+    return StepState(
+        name,
+        worst.status,
+        started=min(state.started for state in states),
+        seconds=sum(state.seconds for state in states),
+        figure=f"done in {done} folds",
+        message=worst.message,
+    )
 
 
 def _children(task: Any, by_pod: Mapping[str, Any]) -> list[Any]:
     return [by_pod[child.pod_name] for child in task.child_tasks or [] if child.pod_name in by_pod]
 
 
-def _read(step: StepState, task: Any, children: Sequence[Any]) -> None:
+def _read(name: str, task: Any, children: Sequence[Any]) -> StepState:
+    step = StepState(name)
     step.status = _STATUS.get(task.state or "", "waiting")
     started, ended = moment(task.start_time), moment(task.end_time)
     step.started = started.timestamp() if started else datetime.now(UTC).timestamp()
@@ -129,20 +156,22 @@ def _read(step: StepState, task: Any, children: Sequence[Any]) -> None:
         step.status = "waiting"
     messages = [detail.error.message for detail in (task, *children) if detail.error and detail.error.message]
     step.message = " ".join(messages[0].split()) if messages else ""
+    return step
 
 
-def _reuse_skipped(steps: Mapping[str, StepState], tasks: Mapping[str, Any]) -> None:
+def _reuse_skipped(steps: Mapping[str, StepState], names: Mapping[str, str], tasks: Mapping[str, Any]) -> None:
     """A task skipped before one that worked was reused; after a failed one it never came to its turn."""
     works = False
-    for task, name in reversed(TASKS.items()):
+    for task, name in reversed(list(names.items())):
         if task in tasks and tasks[task].state == "SKIPPED" and works:
             steps[name].status = "reused"
         works = works or steps[name].status in ("done", "reused", "running", "failed")
 
 
 def refused(steps: Mapping[str, StepState]) -> bool:
-    """Whether the gate failed on a model that was evaluated, which is how a refusal looks from outside."""
-    return steps["gate"].status == "failed" and steps["evaluate"].status in ("done", "reused")
+    """Whether the gate failed on figures that are there, which is how a refusal looks from outside."""
+    judged = steps.get("pool") or steps["evaluate"]
+    return steps["gate"].status == "failed" and judged.status in ("done", "reused")
 
 
 def verdict(client: kfp.Client, run: Any) -> str:

@@ -23,13 +23,13 @@ from kfp_server_api import (
 )
 
 from components.common.errors import UserError
+from pipelines import cross_validation, training
 from pipelines.cluster import transport
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.profile import ClusterProfile
 from pipelines.cluster.runs import find_experiment, where_equal
 from pipelines.compile import compile_pipeline
 from pipelines.images import read_pins
-from pipelines.training import NAME
 
 T = TypeVar("T")
 
@@ -38,6 +38,8 @@ T = TypeVar("T")
 class Submission:
     """Everything that is sent, and nothing secret."""
 
+    pipeline: str
+    """Name of the pipeline."""
     package: str
     """The compiled pipeline."""
     version: str
@@ -70,17 +72,22 @@ def prepare(
     run_name: str | None,
     service_account: str | None,
     pipeline_root: str | None,
+    folds: int | None = None,
 ) -> Submission:
-    """Compile the pipeline and decide what everything is called. Nothing is sent."""
+    """Compile the pipeline, with `folds` that of a cross-validation, and decide what everything is called.
+
+    Nothing is sent.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
-        unpinned = compile_pipeline(file, profile, pins=read_pins(), kubernetes_manifest=False)
+        unpinned = compile_pipeline(file, profile, pins=read_pins(), kubernetes_manifest=False, folds=folds)
         package = file.read_text(encoding="utf-8")
     documents: list[Any] = list(yaml.safe_load_all(package))
     digest = content_digest(documents)
     executors = documents[0]["deploymentSpec"]["executors"].values()
     now = datetime.now(UTC)
     return Submission(
+        pipeline=training.NAME if folds is None else cross_validation.NAME,
         package=package,
         version=f"{installed_version('lesionflow')}-{digest[:8]}",
         images=tuple(sorted({executor["container"]["image"] for executor in executors if "container" in executor})),
@@ -115,7 +122,7 @@ def content_digest(documents: Sequence[Mapping[str, Any]]) -> str:
 
 def look(client: kfp.Client, submission: Submission) -> Known:
     """Ask what the cluster has already. Changes nothing."""
-    pipeline = _find_pipeline(client)
+    pipeline = _find_pipeline(client, submission.pipeline)
     found = _find_version(client, pipeline.pipeline_id, submission.version) if pipeline else None
     return Known(pipeline, found, find_experiment(client, submission.experiment))
 
@@ -136,9 +143,9 @@ def send(client: kfp.Client, submission: Submission) -> Any:
     api = cast(Any, client)  # the generated classes; kfp's own methods print, and look up names in no namespace
     namespace = client.get_user_namespace() or None
     pipeline = _ensure(
-        lambda: _find_pipeline(client),
+        lambda: _find_pipeline(client, submission.pipeline),
         lambda: api.pipelines.pipeline_service_create_pipeline(
-            pipeline=V2beta1Pipeline(display_name=NAME, namespace=namespace)
+            pipeline=V2beta1Pipeline(display_name=submission.pipeline, namespace=namespace)
         ),
     )
     version = _ensure(
@@ -202,9 +209,9 @@ def _ensure(find: Callable[[], T | None], create: Callable[[], T], known_absent:
             time.sleep(pause)
 
 
-def _find_pipeline(client: kfp.Client) -> Any | None:
+def _find_pipeline(client: kfp.Client, name: str) -> Any | None:
     namespace = client.get_user_namespace() or None
-    found = client.list_pipelines(filter=where_equal("display_name", NAME), namespace=namespace).pipelines
+    found = client.list_pipelines(filter=where_equal("display_name", name), namespace=namespace).pipelines
     return found[0] if found else None
 
 

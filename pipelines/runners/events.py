@@ -12,6 +12,11 @@ from components.common.metrics import format_figure
 Event = dict[str, Any]
 
 
+def in_fold(fold: int, folds: int) -> str:
+    """What precedes the names of the steps of a fold, counted from 1."""
+    return f"fold {fold}/{folds} "
+
+
 @dataclass
 class StepState:
     """One step as its watcher sees it."""
@@ -47,6 +52,7 @@ class RunEvents:
     """URI of the version that was published and is not the champion, as a better one is."""
     reason: str = ""
     """Why the champion changed, or stayed."""
+    _within: str = ""
     _lock: Lock = field(default_factory=Lock)
     _offsets: dict[Path, int] = field(default_factory=dict[Path, int])
     _running: dict[Path, StepState] = field(default_factory=dict[Path, StepState])
@@ -66,6 +72,12 @@ class RunEvents:
             for line in whole.splitlines():
                 self._take(file, json.loads(line))
 
+    def enter(self, within: str) -> None:
+        """Note that the tasks which start from now on are of the fold that `in_fold` calls this; "" for of none."""
+        with self._lock:
+            self._read()  # what was said before was said by others
+            self._within = within
+
     def next_step(self) -> str:
         """Name of the first step of which nothing is known yet."""
         self.update()
@@ -84,12 +96,12 @@ class RunEvents:
 
     def reused(self, step: str) -> None:
         """Note that a step was not run because its result was known."""
-        self.steps[step].status = "reused"
+        self.steps[self._within + step].status = "reused"
 
     def _take(self, file: Path, event: Event) -> None:
         match event["event"]:
             case "started":
-                self._running[file] = self.steps[event["step"]]
+                self._running[file] = self.steps[self._within + event["step"]]
             case "judged":
                 self.evaluation = event["evaluation"]
             case "promoted":

@@ -1,10 +1,11 @@
 """Run a pipeline on this machine through kfp.local, watched, logged and interruptible."""
 
 import logging
+import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from threading import Event, Thread
@@ -13,9 +14,12 @@ from typing import Any
 
 from kfp import local
 from kfp.dsl.graph_component import GraphComponent
+from kfp.local.orchestrator import enhanced_dag_orchestrator as orchestrator
+from kfp.local.status import Status
 
-from pipelines.runners.backend import Backend, RunPlace
-from pipelines.runners.events import RunEvents, StepState
+from components.common.step import LOG_VARIABLE
+from pipelines.runners.backend import Backend, LocalRunner, RunPlace
+from pipelines.runners.events import RunEvents, StepState, in_fold
 from pipelines.workspace import RunLock, Workspace
 
 KFP_LOG = "kfp.log"
@@ -41,6 +45,7 @@ def run_pipeline(
     watch: Callable[[RunEvents], None],
     backend: Backend,
     cached: bool = True,
+    steps: Sequence[str] | None = None,
 ) -> RunEvents:
     """Run `pipeline` with `arguments`, one task after the other.
 
@@ -54,6 +59,8 @@ def run_pipeline(
         watch: called about ten times a second, from another thread.
         backend: how tasks are run.
         cached: whether known results are reused.
+        steps: the names of all steps for users, in order, if those of a loop come once per fold (see `in_fold`);
+            None for the values of `step_names`.
 
     Returns:
         What the tasks said; a failed step is among them, it raises nothing.
@@ -62,12 +69,13 @@ def run_pipeline(
         Interrupted: after SIGINT or SIGTERM, when no task is left.
         UserError: the backend cannot run tasks here.
     """
-    events = RunEvents(run / "progress", {name: StepState(name) for name in step_names.values()})
+    events = RunEvents(run / "progress", {name: StepState(name) for name in steps or step_names.values()})
     pipeline = backend.prepare(pipeline)
     with ExitStack() as stack:
         runner = stack.enter_context(backend.runner(RunPlace(workspace, run), events))
         log = stack.enter_context((run / "logs" / KFP_LOG).open("a", encoding="utf-8", buffering=1))
         stack.enter_context(_reuse_noted(events, step_names))
+        stack.enter_context(_one_fold_after_the_other(events, run / "logs", runner))
         stack.enter_context(_watched(events, watch))
         interrupted = stack.enter_context(_interruptible(lock))
         stack.enter_context(redirect_stdout(log))
@@ -116,6 +124,42 @@ def _reuse_noted(events: RunEvents, step_names: Mapping[str, str]) -> Generator[
     finally:
         root.removeHandler(listener)
         root.setLevel(level)
+
+
+@contextmanager
+def _one_fold_after_the_other(events: RunEvents, logs: Path, runner: LocalRunner) -> Generator[None]:
+    """Have a loop's iterations run here, in turn, each with its logs in a folder of its own.
+
+    kfp.local gives them to a pool of threads, also with parallelism 1, which goes through all folds that are left,
+    hours of work, after one has failed or the run was interrupted. And of two at a time nobody could tell
+    whose cache hit a log record is.
+    """
+    environment = os.environ if isinstance(runner, local.SubprocessRunner) else runner.container_run_args["environment"]
+
+    def execute(_: object, tasks: Sequence[tuple[str, Any]], parallelism_limit: int = 0, **options: Any) -> Any:
+        outputs: dict[str, Any] = {}
+        for fold, (name, task) in enumerate(tasks, start=1):
+            folder = logs / f"fold-{fold}"
+            folder.mkdir(exist_ok=True)
+            environment[LOG_VARIABLE] = str(folder)
+            events.enter(in_fold(fold, len(tasks)))
+            outputs[name], status = orchestrator.execute_task(task_name=name, task_spec=task, **options)
+            if status is not Status.SUCCESS:
+                options["fail_stack"].append(name)
+                return {}, status
+            for key, value in outputs[name].items():
+                options["io_store"].put_task_output(name, key, value)
+        environment[LOG_VARIABLE] = str(logs)
+        events.enter("")
+        return outputs, Status.SUCCESS
+
+    executor: Any = orchestrator.ParallelExecutor
+    kfps_own = executor.execute_parallel_tasks
+    executor.execute_parallel_tasks = execute
+    try:
+        yield
+    finally:
+        executor.execute_parallel_tasks = kfps_own
 
 
 @contextmanager

@@ -67,10 +67,10 @@ def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _compiled: dict[str,
     images.write_pins(pins)
     compile_pipeline = submit.compile_pipeline
 
-    def compile_once(output: Path, profile: Any, pins: Any, kubernetes_manifest: bool) -> list[str]:
-        key = repr((profile, pins))
+    def compile_once(output: Path, profile: Any, pins: Any, kubernetes_manifest: bool, folds: int | None) -> list[str]:
+        key = repr((profile, pins, folds))
         if key not in _compiled:
-            assert compile_pipeline(output, profile, pins, kubernetes_manifest) == []
+            assert compile_pipeline(output, profile, pins, kubernetes_manifest, folds) == []
             _compiled[key] = output.read_text()
         output.write_text(_compiled[key])
         return []

@@ -10,6 +10,7 @@ from kfp_api.scripted import done, lines_of, play, task, work
 from kfp_api.server import KfpApiServer
 from kube_api.server import KubeApiServer
 
+from pipelines import cross_validation
 from pipelines.cluster import follow
 
 WAIT = ("submit", "--data", "gs://bucket/data", "--registry", "gs://bucket/registry", "--wait")
@@ -49,6 +50,31 @@ def test_a_run_that_passes(api: KfpApiServer, lesionflow: Command) -> None:
         "evaluate", "gate", "promote",
     ]  # fmt: skip
     assert "Passed: the gate let the model through; it is in gs://bucket/registry" in result.out
+
+
+def test_a_cross_validation_shows_each_step_of_all_its_folds_as_one(api: KfpApiServer, lesionflow: Command) -> None:
+    """The tasks are those of the folds as Argo's nodes appear in KFP's account; no cluster made them."""
+    before = [*work("fingerprint", "SUCCEEDED"), *work("ingest", "SUCCEEDED"), task("for-loop-2-loop", "RUNNING")]
+    folds = [*work("split", "SUCCEEDED"), *work("split", "SUCCEEDED")]
+    each = [
+        entry for name in cross_validation.EACH_FOLD for entry in (*work(name, "SUCCEEDED"), *work(name, "SUCCEEDED"))
+    ]
+    play(
+        api,
+        ("RUNNING", [*before, *work("split", "SUCCEEDED")]),
+        ("RUNNING", [*before, *folds, *work("balance", "RUNNING")]),
+        ("FAILED", [*before, *each, *work("pool", "SUCCEEDED"), *work("gate", "FAILED")]),
+    )
+    result = lesionflow("submit", "--data", "gs://bucket/data", "--folds", "2", "--wait")
+    assert (result.code, result.err) == (3, "")
+    lines = lines_of(result.out)
+    assert [line[1] for line in lines] == [*list(cross_validation.TASKS.values())]
+    assert lines[2] == ["✓", "split", "done", "20.0", "s", "done", "in", "2", "folds"]
+
+    play(api, ("SUCCEEDED", [*before, *each, *work("pool", "SUCCEEDED"), *work("gate", "SUCCEEDED")]))
+    passed = lesionflow("submit", "--data", "gs://bucket/data", "--folds", "2", "--wait")
+    assert passed.code == 0
+    assert "Passed: the gate let the method through; a cross-validation promotes nothing." in passed.out
 
 
 def test_a_run_that_is_refused(api: KfpApiServer, lesionflow: Command) -> None:

@@ -257,6 +257,39 @@ def test_a_dry_run_needs_no_cluster(lesionflow: Command) -> None:
     assert "(new)" not in result.out.split("run ")[0]
 
 
+def test_a_cross_validation_is_a_pipeline_of_its_own_without_a_registry(api: KfpApiServer, lesionflow: Command) -> None:
+    command = ("submit", "--data", "gs://bucket/data", "--folds", "3")
+    plan = lesionflow(*command, "--dry-run")
+    assert "lesionflow-cross-validation (new)" in plan.out
+    result = lesionflow(*command)
+    assert (result.code, result.err) == (0, "")
+    assert only(api.pipelines)["display_name"] == "lesionflow-cross-validation"
+    assert not {"registry", "fixed_test"} & only(api.runs)["runtime_config"]["parameters"].keys()
+    upload = next(body["uploadfile"] for _, path, body in api.requests if "upload_version" in path)
+    tasks = next(yaml.safe_load_all(upload))["root"]["dag"]["tasks"]
+    assert [task["parameterIterator"]["items"] for task in tasks.values() if "parameterIterator" in task] == [
+        {"raw": "[0, 1, 2]"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "--registry is missing"),
+        (("--folds", "1"), "--folds is 1"),
+        (("--folds", "5", "--registry", "gs://bucket/registry"), "--folds and --registry exclude each other"),
+        (("--folds", "5", "--fixed-test", "gs://bucket/test.csv"), "--folds and --fixed-test exclude each other"),
+    ],
+)
+def test_folds_and_what_excludes_them(
+    api: KfpApiServer, lesionflow: Command, arguments: tuple[str, ...], words: str
+) -> None:
+    result = lesionflow("submit", "--data", "gs://bucket/data", *arguments)
+    assert result.code == 2
+    assert words in result.sentence()
+    assert api.requests == []
+
+
 def test_several_users_share_a_cluster(api: KfpApiServer, lesionflow: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kubeflow with profiles wants the namespace wherever something is listed or created."""
     route = api.route

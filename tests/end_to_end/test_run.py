@@ -93,7 +93,7 @@ def test_predict_follows_the_champion(site, unbroken, tmp_path):
 
     assert result.returncode == 0, result.stderr
     header, row = (tmp_path / "predictions.csv").read_text().splitlines()
-    assert header == "image_id,akiec,bcc,bkl,df,mel,nv,vasc,predicted"
+    assert header == "image_id,akiec,bcc,bkl,df,mel,nv,vasc,predicted,abstain,error"
     assert row.startswith("lesion,")
     assert sum(map(float, row.split(",")[1:8])) == pytest.approx(1, abs=1e-4)
 

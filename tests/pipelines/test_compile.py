@@ -208,7 +208,7 @@ def test_the_command_warns_of_images_that_are_not_pinned(tmp_path, monkeypatch):
 
 
 def test_what_runs_in_the_lean_image_does_not_need_keras():
-    rooms = ("fingerprint", "ingest", "split", "balance", "gate", "promote")
+    rooms = ("fingerprint", "ingest", "split", "balance", "gate", "promote", "pool")
     program = "import sys\nsys.modules.update(dict.fromkeys(('keras', 'tensorflow')))\n"
     program += "".join(f"import components.{room}.{room}\n" for room in rooms)
 
@@ -218,8 +218,47 @@ def test_what_runs_in_the_lean_image_does_not_need_keras():
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_compiled_pipeline_is_the_golden_one(profile, files, snapshot):
     """After a wanted change: scripts/test --snapshot-update tests/pipelines/test_compile.py."""
-    spec, platform = _documents(files[profile])
+    assert _golden(files[profile]) == snapshot
+
+
+def _golden(file: Path) -> str:
+    spec, platform = _documents(file)
     for executor in spec["deploymentSpec"]["executors"].values():
         executor["container"]["command"] = ["(the adapter's source)"]  # else every comment would be a diff
+    return json.dumps([spec, platform], indent=1, sort_keys=True)
 
-    assert json.dumps([spec, platform], indent=1, sort_keys=True) == snapshot
+
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory) -> Path:
+    """The cross-validation pipeline of five folds, for GKE."""
+    file = tmp_path_factory.mktemp("folded") / "cv.yaml"
+    assert compile_pipeline(file, load_profile("gke"), PINS, kubernetes_manifest=False, folds=5) == []
+    return file
+
+
+def test_the_compiled_cross_validation_is_the_golden_one(folded, snapshot):
+    assert _golden(folded) == snapshot
+
+
+def test_the_tasks_of_a_fold_ask_for_what_the_training_pipelines_do(folded, files):
+    spec, platform = _documents(folded)
+    plain, on_cluster = _documents(files["gke"])
+    loop = spec["components"]["comp-for-loop-2"]["dag"]["tasks"]
+    tasks = plain["root"]["dag"]["tasks"]
+    executors, configs = (d["deploymentSpec"]["executors"] for d in (spec, platform))
+    assert loop.keys() == tasks.keys() - {"fingerprint", "ingest", "gate", "promote"}
+    for task in loop:
+        name = f"exec-{task}"
+        assert executors[name]["container"] == plain["deploymentSpec"]["executors"][name]["container"]
+        assert configs[name] == on_cluster["deploymentSpec"]["executors"][name]
+    # Five times as long as one training may take, if there is a GPU for one fold only.
+    assert platform["pipelineConfig"]["activeDeadlineSeconds"] == 5 * 86400
+
+
+def test_folds_run_at_a_time_as_the_profile_says(tmp_path):
+    (tmp_path / "profile.yaml").write_text("extends: gke\nparallel_folds: 2\n")
+    compile_pipeline(tmp_path / "p.yaml", load_profile(str(tmp_path / "profile.yaml")), PINS, False, folds=3)
+    task = _documents(tmp_path / "p.yaml")[0]["root"]["dag"]["tasks"]["for-loop-2"]
+
+    assert task["iteratorPolicy"] == {"parallelismLimit": 2}
+    assert task["parameterIterator"]["items"] == {"raw": "[0, 1, 2]"}

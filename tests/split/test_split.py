@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from components.common.errors import UserError
@@ -145,6 +145,31 @@ def test_a_fixed_test_set_is_exactly_the_list_and_nothing_like_it_is_trained_on(
     check_no_leak(metadata[folds != ""], folds[folds != ""], pairs)
 
 
+@settings(max_examples=30, deadline=None)
+@given(joined_tables(), st.integers(3, 4), seeds)
+def test_each_image_is_tested_in_exactly_one_fold_of_a_cross_validation(
+    joined: tuple[pd.DataFrame, list[tuple[str, str]]], k: int, seed: int
+):
+    metadata, pairs = joined
+    groups = join_groups(metadata, pairs)
+    assume(pd.crosstab(metadata["dx"], groups).gt(0).sum(axis=1).min() >= k)
+    sides = [choose_folds(metadata, groups, None, seed, 0.1, 0.2, k, fold) for fold in range(k)]
+    assert (sum((side == "test").astype(int) for side in sides) == 1).all()
+    for side in sides:
+        assert side.isin(FOLDS).all()
+        check_no_leak(metadata, side, pairs)
+        present = pd.crosstab(metadata["dx"], side).reindex(index=list(LABELS), columns=list(FOLDS), fill_value=0)
+        assert (present > 0).all(axis=None)
+
+
+def test_the_parts_of_a_cross_validation_are_equal_and_the_rest_keeps_its_proportion():
+    groups = join_groups(PLENTY, [])
+    for fold in range(5):
+        counts = pd.crosstab(choose_folds(PLENTY, groups, None, 1, 0.1, 0.2, 5, fold), PLENTY["dx"])
+        assert (abs(counts.loc["test"] - counts.sum() / 5) <= 2).all()
+        assert (abs(counts.loc["validation"] - (counts.sum() - counts.loc["test"]) / 8) <= 1).all()
+
+
 def test_a_chain_of_pairs_and_identical_contents_holds_lesions_together():
     metadata = build_metadata({dx: [1] * 5 for dx in LABELS})
     ids = metadata["image_id"]
@@ -212,6 +237,12 @@ def test_the_same_split_is_the_same_bytes(tmp_path: Path):
         ({"seed": -1}, "seed is -1"),
         ({"duplicate_pairs": "no-such.csv"}, "no-such.csv cannot be read"),
         ({"fixed_test": "no-such.csv"}, "no-such.csv cannot be read"),
+        ({"folds": 1}, "folds is 1"),
+        ({"folds": -5}, "folds is -5"),
+        ({"folds": 5, "fold": 5}, "fold is 5; expected one of the 5 folds"),
+        ({"folds": 5, "fold": -1}, "fold is -1"),
+        ({"folds": 42}, "42 folds need at least 42"),
+        ({"folds": 5, "fixed_test": "list.csv"}, "exclude each other"),
     ],
 )
 def test_bad_settings_are_one_sentence_and_leave_nothing(tmp_path: Path, settings: dict[str, object], message: str):

@@ -1,0 +1,249 @@
+"""Pool the out-of-fold predictions of a cross-validation, measure and judge them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.common.errors import UserError
+from components.common.files import finite, write_json, write_text
+from components.common.image_table import read_data_card, read_metadata
+from components.common.metrics import AVERAGES, classification_metrics, intervals
+from components.common.progress import report as tell
+from components.common.tables import read_table, write_table
+from components.common.taxonomy import LABEL_INDEX, LABELS
+from components.evaluate.curves import RocCurve, roc_curve
+from components.gate.gate import read_evaluation
+from components.gate.policy import check_policy, judge
+from components.pool.report import render_report
+
+SCORE_COLUMNS = ("image_id", "lesion_id", "dx", "predicted", *(f"p_{label}" for label in LABELS))
+"""Of the score table that evaluate writes."""
+
+METHOD = "out-of-fold predictions of {folds} models, each on lesions it never saw"
+"""What pooled figures are figures of."""
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What the adapter shows in the KFP UI; nothing in it is NaN or infinite."""
+
+    headline: dict[str, float]
+    labels: list[str]
+    confusion_matrix: list[list[int]]
+    roc: RocCurve | None
+    facts: dict[str, Any]
+    rows: int
+
+
+def pool(
+    images: str | Path,
+    scores: Sequence[str | Path],
+    evaluations: Sequence[str | Path],
+    evaluation: str | Path,
+    metrics: str | Path,
+    classification: str | Path,
+    report: str | Path,
+    pooled: str | Path,
+    gate_metric: str = "macro_f1",
+    threshold: float = 0.7,
+    seed: int = 0,
+) -> Pooled:
+    """Judge a method by the predictions that k models made, each on the lesions it never saw.
+
+    The figures are those of all images together, as if one model had predicted them. That is not the mean
+    of the folds' figures, which are noisier: a rare class has a fifth of its images in each of five folds.
+    The intervals are of the choice of lesions, as in evaluate; how much k other models, trained on other
+    lesions, would differ can be estimated from one cross-validation only with bias (Bengio and Grandvalet
+    2004, "No unbiased estimator of the variance of k-fold cross-validation"), so the folds' spread is given
+    beside them and not mixed in.
+
+    Args:
+        images: folder of the images artifact.
+        scores: the folds' score tables.
+        evaluations: the folds' evaluations, in any order.
+        evaluation: JSON file to write, as evaluate writes it but for `model_sha256`, as there is no one model,
+            and with `method`, `folds` (per fold: fold, images, lesions, macro_f1, macro_f1_interval, f1 per
+            class) and `spread` of their macro-F1 (mean, standard_deviation, lowest, highest; or null).
+        metrics: JSON file to write: the headline figures.
+        classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
+        report: HTML file to write.
+        pooled: Parquet file to write: the score tables, one after the other, with `fold`, from 1.
+        gate_metric: what the gate judges by, a key of AVERAGES.
+        threshold: the least value of it that passes.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: an input is unusable, a fold is missing, or an image or lesion is in two.
+    """
+    check_policy(gate_metric, threshold)
+    card = read_data_card(images)
+    table, documents = _read_folds(scores, evaluations)
+    _require_each_image_once(table, read_metadata(images)["image_id"])
+
+    truth = table["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+    probabilities = table[[f"p_{label}" for label in LABELS]].to_numpy(np.float64)
+    measured = classification_metrics(truth, probabilities)
+    limits: dict[str, tuple[float, float]] = {}
+    if not measured["invalid_predictions"]:
+        limits = intervals(truth, probabilities, table["lesion_id"].tolist(), seed)
+    measured["intervals"] = {name: limits.get(name, (None, None)) for name in AVERAGES}
+    measured["macro_f1_interval"] = measured["intervals"]["macro_f1"]
+    for label, entry in measured["per_class"].items():
+        entry["recall_interval"] = limits.get(f"recall:{label}", (None, None))
+    verdict = judge(measured, gate_metric, threshold)
+
+    folds = [_fold(number, rows, documents[number - 1]) for number, rows in table.groupby("fold")]  # pyright: ignore
+    document: dict[str, Any] = finite(
+        {
+            "verdict": verdict.verdict,
+            "gate": {
+                "metric": verdict.metric,
+                "threshold": verdict.threshold,
+                "value": verdict.value,
+                "reasons": verdict.reasons,
+            },
+            "method": METHOD.format(folds=len(folds)),
+            "metrics": measured,
+            "folds": folds,
+            "spread": _spread([fold["macro_f1"] for fold in folds]),
+            "data": {
+                "source": card.get("source"),
+                "synthetic": bool(card.get("synthetic")),
+                "fingerprint": card.get("fingerprint"),
+                "test_set": _digest(table["image_id"]),
+                "counts": {"test": {label: entry["support"] for label, entry in measured["per_class"].items()}},
+                "lesions": {"test": int(table["lesion_id"].nunique())},
+            },
+            "training": _shared([document["training"] for document in documents]),
+            "seed": seed,
+            "artifacts": {
+                "images": str(images),
+                "report": str(report),
+                "scores": str(pooled),
+                "evaluation": str(evaluation),
+                **{
+                    f"fold {number}: {name}": path
+                    for number, document in enumerate(documents, start=1)
+                    for name, path in document["artifacts"].items()
+                    if name != "images"
+                },
+            },
+        }
+    )
+    roc = roc_curve(truth, probabilities, "mel")
+    headline = {name: float(measured[name]) for name in AVERAGES if measured[name] is not None}
+    write_table(table, pooled)
+    write_text(report, render_report(document, card, table, images))
+    write_json(metrics, headline)
+    write_json(classification, {"labels": LABELS, "confusion_matrix": measured["confusion_matrix"], "roc_mel": roc})
+    write_json(evaluation, document)
+    tell("figure", text=_figure(measured, len(table), len(folds)))
+    facts = {
+        "verdict": verdict.verdict,
+        "macro_f1_interval": measured["macro_f1_interval"],
+        **document["gate"],
+        "test_images": len(table),
+        "folds": len(folds),
+        "macro_f1_of_folds": [fold["macro_f1"] for fold in folds],
+        "synthetic": document["data"]["synthetic"],
+    }
+    return Pooled(headline, list(LABELS), measured["confusion_matrix"], roc, finite(facts), len(table))
+
+
+def _read_folds(
+    scores: Sequence[str | Path], evaluations: Sequence[str | Path]
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """All score tables as one, with `fold` from 1, and the evaluation of each, found by its images.
+
+    Not by its place: nothing says that KFP collects two outputs of a loop in the same order.
+    """
+    if len(scores) < 2 or len(scores) != len(evaluations):
+        raise UserError(
+            f"Received {len(scores)} score tables and {len(evaluations)} evaluations; "
+            "expected one of each per fold, and two folds or more."
+        )
+    by_images = {document["data"]["test_set"]: document for document in map(read_evaluation, evaluations)}
+    tables: list[pd.DataFrame] = []
+    documents: list[dict[str, Any]] = []
+    for fold, path in enumerate(scores, start=1):
+        table = read_table(path, SCORE_COLUMNS)
+        document = by_images.get(_digest(table["image_id"]))
+        if document is None:
+            raise UserError(
+                f"None of the evaluations is of the images in {path}; pass the score table and the evaluation of each "
+                "fold of one cross-validation."
+            )
+        tables.append(table.assign(fold=fold))
+        documents.append(document)
+    return pd.concat(tables, ignore_index=True), documents
+
+
+def _require_each_image_once(table: pd.DataFrame, image_ids: "pd.Series[str]") -> None:
+    twice = table.loc[table["image_id"].duplicated(), "image_id"]
+    if len(twice):
+        raise UserError(
+            f"{len(twice)} images were predicted in two folds (the first: {twice.iloc[0]}); "
+            "pass the score tables of one cross-validation, each fold once."
+        )
+    folds_of = table.groupby("lesion_id")["fold"].nunique()
+    if (folds_of > 1).any():
+        raise UserError(
+            f"The lesion {folds_of.index[folds_of > 1][0]} is in {folds_of.max()} folds, so a model was tested on what "
+            "it was trained on; pass the score tables of one cross-validation."
+        )
+    missing = sorted(set(image_ids) - set(table["image_id"]))
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(image_ids)} images were predicted in no fold (the first: {missing[0]}); "
+            "pass the score tables of all folds."
+        )
+
+
+def _fold(number: int, rows: pd.DataFrame, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    measured = evaluation["metrics"]
+    return {
+        "fold": int(number),
+        "images": len(rows),
+        "lesions": int(rows["lesion_id"].nunique()),
+        "macro_f1": measured["macro_f1"],
+        "macro_f1_interval": measured["macro_f1_interval"],
+        "f1": {label: measured["per_class"][label]["f1"] for label in LABELS},
+    }
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values):
+        return None
+    return {
+        "mean": mean(numbers),
+        "standard_deviation": stdev(numbers),
+        "lowest": min(numbers),
+        "highest": max(numbers),
+    }
+
+
+def _shared(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings that were the same in every fold; how many rows a fold had is not."""
+    first, *others = settings
+    return {
+        name: value for name, value in first.items() if all(name in other and other[name] == value for other in others)
+    }
+
+
+def _digest(image_ids: "pd.Series[str]") -> str:
+    """As evaluate's `test_set`."""
+    return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()
+
+
+def _figure(measured: Mapping[str, Any], images: int, folds: int) -> str:
+    if measured["macro_f1"] is None:
+        return f"no macro-F1, {images:,} images in {folds} folds"
+    low, high = measured["macro_f1_interval"]
+    return f"macro-F1 {measured['macro_f1']:.3f} ({low:.3f} to {high:.3f}), {images:,} images in {folds} folds"

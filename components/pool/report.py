@@ -1,0 +1,93 @@
+"""The report of a cross-validation: one self-contained page."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from components.common.metrics import AVERAGES, format_figure
+from components.common.page import load_template, render_page
+from components.common.pictures import PALETTE, new_figure, to_svg
+from components.common.taxonomy import DIAGNOSES, LABEL_INDEX, LABELS
+from components.evaluate import report as evaluation_report
+from components.evaluate.curves import draw_roc
+from components.evaluate.examples import pick_examples
+
+
+def render_report(
+    evaluation: Mapping[str, Any], card: Mapping[str, Any], scores: pd.DataFrame, images: str | Path
+) -> str:
+    """Write the page that shows what a cross-validation found.
+
+    Args:
+        evaluation: the content of the evaluation file; every figure on the page comes from it.
+        card: the data card of the images.
+        scores: the pooled score table, one row per image.
+        images: folder of the images artifact, for the examples.
+
+    Returns:
+        A complete HTML document.
+    """
+    metrics = evaluation["metrics"]
+    probabilities = scores[[f"p_{label}" for label in LABELS]].to_numpy(np.float64)
+    truth = scores["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+    aucs = {label: entry["auc"] for label, entry in metrics["per_class"].items()}
+    right, wrong = pick_examples(scores, images)
+    context = {
+        "evaluation": evaluation,
+        "card": card,
+        "averages": AVERAGES,
+        "diagnoses": DIAGNOSES,
+        "picture": Markup(draw_folds(evaluation["folds"], metrics)),
+        "roc": Markup(draw_roc(truth, probabilities, aucs)),
+        "right": right,
+        "wrong": wrong,
+        "errors": int((scores["dx"] != scores["predicted"].fillna("")).sum()),
+    }
+    template = load_template(Path(__file__).with_name("report.html.j2"), figure=format_figure)
+    style = Path(evaluation_report.__file__).with_name("report.css").read_text(encoding="utf-8")
+    synthetic = evaluation["data"]["synthetic"]
+    title = f"lesionflow cross-validation: {evaluation['verdict']}" + (" (synthetic data)" if synthetic else "")
+    return render_page(title, template.render(context), style)
+
+
+def draw_folds(folds: Sequence[Mapping[str, Any]], pooled: Mapping[str, Any]) -> str:
+    """The F1 of each class and its macro-average: a dot per fold, a bar for all folds together.
+
+    Args:
+        folds: per fold `fold`, `macro_f1` and `f1` of each class; a figure may be None.
+        pooled: the metrics of all images together.
+
+    Returns:
+        One `<svg>` element.
+    """
+    figure, axes = new_figure()
+    names = ["macro-F1", *LABELS]
+    together = [pooled["macro_f1"], *(pooled["per_class"][label]["f1"] for label in LABELS)]
+    axes.bar(range(len(names)), [_number(value) for value in together], 0.7, color=PALETTE[4], label="all folds pooled")
+    for place, fold in enumerate(folds):
+        shift = 0.5 * ((place + 0.5) / len(folds) - 0.5)
+        values = [_number(fold["macro_f1"]), *(_number(fold["f1"][label]) for label in LABELS)]
+        axes.plot(
+            [index + shift for index in range(len(names))],
+            values,
+            linestyle="",
+            marker="o",
+            markersize=4,
+            color=PALETTE[0],
+            label="one fold each" if place == 0 else None,
+        )
+    axes.set_xticks(range(len(names)), names)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylabel("F1")
+    axes.set_ylim(0, 1)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return to_svg(figure, "F1 of each class in each fold, and of all folds pooled")
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
