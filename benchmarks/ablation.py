@@ -13,9 +13,9 @@ they hold the chance in the images, and what the seeds say apart is listed besid
 
 Everything is kept in --work: the data, and a file in results/ for each finished (row, seed), which is not
 run again unless the recipe it stands for has changed; a row that was cut short goes on at its last epoch.
-The rows run one after the other in this process, for the state of Keras is cleared before each step; a
-second process may run other seeds in the same --work, once the first has prepared it. The Markdown table
-comes on standard output, at the end and after an interruption alike.
+The rows run one after the other, each in a process of its own, as TensorFlow gives back no memory; a second
+such command may run other seeds in the same --work, once the first has prepared it. The Markdown table comes
+on standard output, at the end and after an interruption alike.
 """
 
 import argparse
@@ -26,7 +26,9 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,7 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
     """
     import keras
 
+    sys.stdout = sys.stderr  # standard output is for the table
     wall, cpu = time.perf_counter(), time.process_time()
     place, model, figures, trained = work / f"row-{seed}", "", {}, 0
     shutil.rmtree(place, ignore_errors=True)
@@ -240,8 +243,10 @@ def main() -> None:
                     # Rows that only predict otherwise find the base's training finished.
                     same = recipe.model_copy(update={"flip_views": False}) == base
                     checkpoints = options.work / "checkpoints" / f"{'base' if same else 'row'}-{seed}"
-                    with redirect_stdout(sys.stderr):
-                        record = run_row(recipe, seed, options.work, tables, options.weights, checkpoints)
+                    # Spawned, so that nothing of TensorFlow's state comes along.
+                    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
+                        terms = recipe, seed, options.work, tables, options.weights, checkpoints
+                        record = child.submit(run_row, *terms).result()
                     write_json(result, {"row": row, "seed": seed, **record})
                     shutil.rmtree(options.work / "checkpoints" / f"row-{seed}", ignore_errors=True)
                 finished.append(json.loads(result.read_text(encoding="utf-8")))
