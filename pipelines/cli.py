@@ -117,7 +117,9 @@ def run(
 
 @app.command()
 def step(
-    name: Annotated[str, typer.Argument(help="fingerprint, ingest, split, balance, finetune, evaluate, gate, promote")],
+    name: Annotated[
+        str, typer.Argument(help="fingerprint, ingest, split, balance, finetune, evaluate, gate, export, promote")
+    ],
     artifacts: Annotated[list[str], typer.Option("--input", metavar="NAME=URI", help="An input artifact.")] = [],  # noqa: B006
     values: Annotated[list[str], typer.Option("--set", metavar="NAME=VALUE", help="A parameter.")] = [],  # noqa: B006
     output: Annotated[

@@ -9,6 +9,7 @@ from kfp.dsl.graph_component import GraphComponent
 
 from components.balance.component import balance
 from components.evaluate.component import evaluate
+from components.export.component import export
 from components.finetune.component import finetune
 from components.fingerprint.component import fingerprint
 from components.gate.component import gate
@@ -31,6 +32,7 @@ TASKS = {
     "finetune-3": "finetune-full",
     "evaluate": "evaluate",
     "gate": "gate",
+    "export": "export",
     "promote": "promote",
 }
 """kfp's name of each task -> the step's name for users, in order."""
@@ -184,9 +186,12 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
         )
         # A refusal raises, so the run fails. Never cached: the runner learns the verdict from this task.
         verdict = task(gate, evaluation=evaluated.outputs["evaluation"]).set_caching_options(False)
+        exported = task(
+            export, model=model, evaluation=evaluated.outputs["evaluation"], gate_verdict=verdict.output
+        )
         task(
             promote,
-            model=model,
+            model=exported.outputs["bundle"],
             evaluation=evaluated.outputs["evaluation"],
             report=evaluated.outputs["report"],
             registry=registry,

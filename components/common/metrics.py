@@ -110,6 +110,28 @@ def classification_metrics(labels: Indices, probabilities: Probabilities) -> dic
     return result
 
 
+def measure(labels: Indices, probabilities: Probabilities, lesion_ids: Sequence[str], seed: int) -> dict[str, Any]:
+    """`classification_metrics`, with the `intervals` of its figures where they have any.
+
+    Args:
+        labels: true class indices, shape (n,), n >= 1.
+        probabilities: shape (n, 7).
+        lesion_ids: the lesion of each image, length n.
+        seed: of the resampling.
+
+    Returns:
+        The mapping of `classification_metrics` with `intervals` of the AVERAGES, `macro_f1_interval`, and
+        `precision_interval`, `recall_interval`, `f1_interval` and `auc_interval` per class; (None, None) for none.
+    """
+    measured = classification_metrics(labels, probabilities)
+    limits = {} if measured["invalid_predictions"] else intervals(labels, probabilities, lesion_ids, seed)
+    measured["intervals"] = {name: limits.get(name, (None, None)) for name in AVERAGES}
+    measured["macro_f1_interval"] = measured["intervals"]["macro_f1"]
+    for label, entry in measured["per_class"].items():
+        entry |= {f"{name}_interval": limits.get(f"{name}:{label}", (None, None)) for name in CLASS_FIGURES}
+    return measured
+
+
 def intervals(
     labels: Indices, probabilities: Probabilities, lesion_ids: Sequence[str], seed: int, resamples: int = RESAMPLES
 ) -> dict[str, tuple[float, float]]:

@@ -14,7 +14,7 @@ from components.common.bootstrap import RESAMPLES
 from components.common.errors import UserError
 from components.common.files import file_digest, finite, write_json, write_text
 from components.common.image_table import read_data_card, read_metadata
-from components.common.metrics import AVERAGES, CLASS_FIGURES, classification_metrics, intervals, predicted_classes
+from components.common.metrics import AVERAGES, measure, predicted_classes
 from components.common.model_folder import HISTORY, LoadedModel, load_model, model_file, read_training
 from components.common.pixels import decode_images
 from components.common.progress import report as tell
@@ -89,14 +89,7 @@ def evaluate(
     held_out = tables["test"]
     test_set, validation_set = _predict(loaded, images, [held_out, tables["validation"]])
     truth, probabilities = test_set.labels, test_set.probabilities
-    measured = classification_metrics(truth, probabilities)
-    limits: dict[str, tuple[float, float]] = {}
-    if not measured["invalid_predictions"]:
-        limits = intervals(truth, probabilities, test_set.lesion_ids, seed)
-    measured["intervals"] = {name: limits.get(name, (None, None)) for name in AVERAGES}
-    measured["macro_f1_interval"] = measured["intervals"]["macro_f1"]
-    for label, entry in measured["per_class"].items():
-        entry |= {f"{name}_interval": limits.get(f"{name}:{label}", (None, None)) for name in CLASS_FIGURES}
+    measured = measure(truth, probabilities, test_set.lesion_ids, seed)
     metadata = read_metadata(images).set_index("image_id").loc[held_out["image_id"].tolist()]
     verdict = judge(measured, gate_metric, threshold)
 

@@ -13,7 +13,7 @@ import pandas as pd
 from components.common.errors import UserError
 from components.common.files import finite, write_json, write_text
 from components.common.image_table import read_data_card, read_metadata
-from components.common.metrics import AVERAGES, classification_metrics, intervals
+from components.common.metrics import AVERAGES, measure
 from components.common.progress import report as tell
 from components.common.tables import read_table, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
@@ -88,14 +88,7 @@ def pool(
 
     truth = table["dx"].map(LABEL_INDEX).to_numpy(np.int64)
     probabilities = table[[f"p_{label}" for label in LABELS]].to_numpy(np.float64)
-    measured = classification_metrics(truth, probabilities)
-    limits: dict[str, tuple[float, float]] = {}
-    if not measured["invalid_predictions"]:
-        limits = intervals(truth, probabilities, table["lesion_id"].tolist(), seed)
-    measured["intervals"] = {name: limits.get(name, (None, None)) for name in AVERAGES}
-    measured["macro_f1_interval"] = measured["intervals"]["macro_f1"]
-    for label, entry in measured["per_class"].items():
-        entry["recall_interval"] = limits.get(f"recall:{label}", (None, None))
+    measured = measure(truth, probabilities, table["lesion_id"].tolist(), seed)
     verdict = judge(measured, gate_metric, threshold)
 
     folds = [_fold(number, rows, documents[number - 1]) for number, rows in table.groupby("fold")]  # pyright: ignore

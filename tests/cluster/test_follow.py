@@ -47,7 +47,7 @@ def test_a_run_that_passes(api: KfpApiServer, lesionflow: Command) -> None:
     assert lines[1] == ["↻", "ingest", "reused"]
     assert [line[1] for line in lines] == [
         "fingerprint", "ingest", "split", "balance", "finetune-head", "finetune-partial", "finetune-full",
-        "evaluate", "gate", "promote",
+        "evaluate", "gate", "export", "promote",
     ]  # fmt: skip
     assert "Passed: the gate let the model through; it is in gs://bucket/registry" in result.out
 

@@ -22,7 +22,9 @@ def test_a_passing_run_leaves_summary_report_model_logs_and_a_champion(unbroken)
         p.name for p in (run / "logs").iterdir()
     }
     champion = json.loads((unbroken / "registry" / "champion.json").read_text())
-    assert (unbroken / "registry" / "versions" / champion["version"] / "model.keras").is_file()
+    version = unbroken / "registry" / "versions" / champion["version"]
+    assert (version / "model.keras").is_file()
+    assert (version / "saved_model" / "1" / "saved_model.pb").is_file()
 
 
 def test_the_same_run_again_reuses_every_step_but_the_three_that_must_look(site, unbroken):

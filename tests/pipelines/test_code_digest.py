@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("fingerprint", "ingest", "split", "balance", "finetune", "evaluate", "gate", "promote")
+ROOMS = ("fingerprint", "ingest", "split", "balance", "finetune", "evaluate", "gate", "export", "promote")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ PINS = {
 }
 """Digests of no image."""
 FINETUNE = {"exec-finetune", "exec-finetune-2", "exec-finetune-3"}
-IMAGES = dict.fromkeys(FINETUNE, "gpu") | {"exec-evaluate": "cpu"}
+IMAGES = dict.fromkeys(FINETUNE, "gpu") | dict.fromkeys(("exec-evaluate", "exec-export"), "cpu")
 """All others run in the lean image."""
 
 
@@ -149,10 +149,12 @@ def test_the_steps_whose_answer_may_change_by_itself_are_never_cached(files):
     assert uncached == {"fingerprint", "gate", "promote"}
 
 
-def test_promotion_waits_for_the_gate(files):
+def test_export_and_promotion_wait_for_the_gate(files):
     spec, _ = _documents(files["gke"])
 
-    assert "gate" in spec["root"]["dag"]["tasks"]["promote"]["dependentTasks"]
+    tasks = spec["root"]["dag"]["tasks"]
+    assert "gate" in tasks["export"]["dependentTasks"]
+    assert {"gate", "export"} <= set(tasks["promote"]["dependentTasks"])
 
 
 def test_compiling_twice_gives_the_same_bytes(files, tmp_path):
@@ -246,7 +248,7 @@ def test_the_tasks_of_a_fold_ask_for_what_the_training_pipelines_do(folded, file
     loop = spec["components"]["comp-for-loop-2"]["dag"]["tasks"]
     tasks = plain["root"]["dag"]["tasks"]
     executors, configs = (d["deploymentSpec"]["executors"] for d in (spec, platform))
-    assert loop.keys() == tasks.keys() - {"fingerprint", "ingest", "gate", "promote"}
+    assert loop.keys() == tasks.keys() - {"fingerprint", "ingest", "gate", "export", "promote"}
     for task in loop:
         name = f"exec-{task}"
         assert executors[name]["container"] == plain["deploymentSpec"]["executors"][name]["container"]
