@@ -1,5 +1,7 @@
 """KFP adapter of the split step."""
 
+from typing import Optional
+
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
 
@@ -19,6 +21,7 @@ def split(
     fixed_test: str = "",
     folds: int = 0,
     fold: int = 0,
+    duplicates: Optional[Input[Dataset]] = None,  # noqa: UP045  (kfp reads Optional only)
 ):
     """Split the images into train, validation and test tables, by lesion and stratified by class.
 
@@ -37,6 +40,7 @@ def split(
         fixed_test: optional list (local, gs:// or s3://) of the test images; their lesions' other images are left out.
         folds: of a cross-validation, 2 or more: the test set is one of so many equal parts of all lesions; 0 for none.
         fold: which of these parts is the test set, from 0.
+        duplicates: pairs of images that the duplicates step found; they are kept together likewise.
     """
     from components.common.files import finite
     from components.common.step import run_step
@@ -54,6 +58,7 @@ def split(
         fixed_test=fixed_test,
         folds=folds,
         fold=fold,
+        found_pairs=duplicates.path if duplicates else "",
     )
     shared = {name: figures[name] for name in ("left_out", "joined_lesions", "leak_check")}
     train.metadata.update(finite({**figures["train"], **shared}))

@@ -1,8 +1,9 @@
-"""The two optional lists that steer a split: pairs of duplicate images, and a fixed test set."""
+"""The lists that steer a split: pairs of duplicate images, a person's or found, and a fixed test set."""
 
 import csv
 import re
 from collections.abc import Set
+from pathlib import Path
 
 from components.common.errors import UserError
 from components.common.storage import read_bytes
@@ -37,6 +38,26 @@ def read_pairs(uri: str, known: Set[str]) -> list[tuple[str, str]]:
     if not pairs:
         raise UserError(f"{uri} holds no pairs; expected two image ids a line, or leave duplicate_pairs empty.")
     return pairs
+
+
+def read_found_pairs(path: str | Path, known: Set[str]) -> list[tuple[str, str]]:
+    """Read the pairs that the duplicates step found; unlike a person's list, this one may hold none.
+
+    Args:
+        path: its CSV.
+        known: ids of all images.
+
+    Raises:
+        UserError: the file cannot be read, has other columns, or names an image that is not known.
+    """
+    uri = str(path)
+    rows = _read_rows(uri)
+    if not set(_PAIR_COLUMNS) <= set(rows[0][1]):
+        raise UserError(
+            f"{uri} has columns {', '.join(rows[0][1])}; expected image_id_1 and image_id_2, as the duplicates step "
+            "writes them."
+        )
+    return read_pairs(uri, known) if rows[1:] else []
 
 
 def read_ids(uri: str, known: Set[str]) -> set[str]:

@@ -13,7 +13,7 @@ from components.common.tables import SPLIT_COLUMNS, write_table
 from components.common.taxonomy import LABELS
 from components.split.assign import assign_folds, join_groups
 from components.split.leaks import check_no_leak
-from components.split.lists import read_ids, read_pairs
+from components.split.lists import read_found_pairs, read_ids, read_pairs
 
 FOLDS = ("train", "validation", "test")
 
@@ -29,6 +29,7 @@ def split_images(
     fixed_test: str = "",
     folds: int = 0,
     fold: int = 0,
+    found_pairs: str | Path = "",
 ) -> dict[str, Any]:
     """Write the three tables of a split in which no lesion, and no duplicate, is on two sides.
 
@@ -47,6 +48,7 @@ def split_images(
             whatever `fold` is, and the test set is one of them. As with a `fixed_test`, only the
             proportion of training to validation then counts. 0 for none.
         fold: which part is the test set, from 0.
+        found_pairs: CSV of the pairs that the duplicates step found; empty for none.
 
     Returns:
         Figures: per fold `images`, `lesions` and `counts` per class; `left_out` images; `joined_lesions`;
@@ -60,6 +62,7 @@ def split_images(
     metadata = read_metadata(images)
     known = set(metadata["image_id"])
     pairs = read_pairs(duplicate_pairs, known) if duplicate_pairs else []
+    pairs += read_found_pairs(found_pairs, known) if found_pairs else []
     listed = read_ids(fixed_test, known) if fixed_test else None
     groups = join_groups(metadata, pairs)
     sides = choose_folds(metadata, groups, listed, seed, validation_share, test_share, folds, fold)

@@ -216,6 +216,35 @@ def test_tables_lie_on_disk_with_their_figures(tmp_path: Path):
     assert figures["leak_check"]["duplicate_pairs_checked"] == 1
 
 
+def test_pairs_that_were_found_are_kept_together_and_none_is_no_mistake(tmp_path: Path):
+    images = write_images(tmp_path / "images", PLENTY)
+    header = "image_id_1,image_id_2,lesion_id_1,lesion_id_2\n"
+    sides: list[pd.Series[str]] = []
+    for found in ("", header, header + "{},{},a,b\n".format(*apart(images, tmp_path))):
+        table = tmp_path / "found.csv"
+        table.write_text(found)
+        figures = split_images(images, paths(tmp_path), seed=1, found_pairs=table if found else "")
+        sides.append(side_of(tmp_path))
+    pd.testing.assert_series_equal(sides[0], sides[1])
+    one, other = table.read_text().splitlines()[1].split(",")[:2]
+    assert sides[1][one] != sides[1][other]
+    assert sides[2][one] == sides[2][other]
+    assert figures["leak_check"]["duplicate_pairs_checked"] == 1
+
+
+def side_of(folder: Path) -> "pd.Series[str]":
+    """The fold of each image, by the tables that were written."""
+    tables = [read_table(path, SPLIT_COLUMNS) for path in paths(folder).values()]
+    return pd.concat(tables).set_index("image_id")["fold"].sort_index()
+
+
+def apart(images: Path, folder: Path) -> tuple[str, str]:
+    """Two images of different lesions that a split without pairs sends to different folds."""
+    split_images(images, paths(folder), seed=1)
+    sides = side_of(folder)
+    return sides.index[0], sides[sides != sides.iloc[0]].index[0]
+
+
 def test_the_same_split_is_the_same_bytes(tmp_path: Path):
     images = write_images(tmp_path / "images", PLENTY)
     shuffled = write_images(tmp_path / "shuffled", PLENTY.sample(frac=1, random_state=1))

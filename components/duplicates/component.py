@@ -1,0 +1,28 @@
+"""KFP adapter of the duplicates step."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Dataset, Input, Output
+
+from components.common.container_image import LEAN_IMAGE
+
+
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
+def duplicates(images: Input[Dataset], pairs: Output[Dataset], sheet: Output[HTML], search: bool = True):
+    """Find images under different lesion ids that show the same thing, so that no split tears them apart.
+
+    Local features (SIFT) of all images are matched; where enough agree, one image is laid onto the other,
+    turned, zoomed or mirrored, and compared.
+
+    Args:
+        images: the images that ingest wrote.
+        pairs: CSV of the pairs found, with both labels and lesion ids, the surest first.
+        sheet: the pairs as pictures, for a person to confirm.
+        search: false finds nothing and says so: the search holds 0.2 MB of memory per image.
+    """
+    from components.common.files import finite
+    from components.common.step import run_step
+    from components.duplicates.duplicates import find_duplicates
+
+    figures = run_step("duplicates", find_duplicates, images.path, pairs.path, sheet.path, search)
+    pairs.metadata.update(finite(figures))
+    sheet.metadata["pairs"] = figures["pairs"]
