@@ -50,9 +50,17 @@ def test_the_table_pairs_differences_by_seed():
 
     def record(row: str, seed: int, predicted: np.ndarray) -> dict[str, Any]:
         digits = "".join(map(str, predicted))
-        return {"row": row, "seed": seed, "predicted": digits, "seconds": 10.0, "cpu_seconds": 20.0}
+        return {
+            "row": row,
+            "seed": seed,
+            "predicted": digits,
+            "seconds": 10.0,
+            "cpu_seconds": 20.0,
+            "epochs_trained": 9,
+        }
 
     records = [record("base", 0, second), record("crop", 0, truth), record("base", 1, first), record("crop", 1, first)]
+    records[3] |= {"seconds": 1.0, "epochs_trained": 2}  # resumed: what it cost is not known
     _, _, base, crop = ablation.table(records, judged).splitlines()
     assert base.startswith("| base |  | 0.")
     cells = crop.split(" | ")
