@@ -57,14 +57,22 @@ def run(
         str | None,
         typer.Option(help="imagenet, none, or a weights file.", show_default="imagenet; none on synthetic data"),
     ] = None,
-    min_f1: Annotated[float, typer.Option(help="Least value of the gate's metric that passes.")] = 0.7,
-    metric: Annotated[str, typer.Option(help="What the gate judges.")] = "macro_f1",
+    min_f1: Annotated[
+        float | None, typer.Option(help="Least value of the gate's metric that passes.", show_default="0.7")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="What the gate judges.", show_default="macro_f1")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="YAML or JSON file of all that the gate asks for, instead.", show_default="none")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, the batch order and the augmentation.")] = 0,
     registry: Annotated[
         str | None, typer.Option(help="Folder, gs:// or s3:// prefix.", show_default="OUTPUT/registry")
     ] = None,
     duplicate_pairs: Annotated[str, typer.Option(help="CSV of image pairs that must stay on one side.")] = "",
     fixed_test: Annotated[str, typer.Option(help="List of the test images.")] = "",
+    leak_guard: Annotated[
+        bool, typer.Option(help="Look for near-duplicates, and keep them on one side of the split.")
+    ] = True,
     max_quarantine: Annotated[float, typer.Option(help="Largest share of damaged items tolerated.")] = 0.01,
     folds: Annotated[
         int | None, typer.Option(help="Cross-validate with so many folds; promotes nothing.", show_default="none")
@@ -79,14 +87,14 @@ def run(
 ) -> None:
     """Run the whole pipeline on this machine."""
     from components.common.recipe import load_recipe
-    from components.gate.policy import check_policy
+    from components.gate.policy import choose_policy
     from pipelines.run import run as run_training
     from pipelines.synth import standing_synthetic_data
     from pipelines.workspace import Workspace
 
     console = _console()
     workspace = Workspace(output.absolute())
-    check_policy(metric, min_f1)  # not after an hour of training
+    gate = choose_policy(policy, metric, min_f1, folds)  # not after an hour of training
     if folds is not None:
         from pipelines.cross_validation import check_folds
 
@@ -102,10 +110,10 @@ def run(
         "recipe": chosen.model_dump_json(),
         "weights": _absolute(weights or "imagenet", words=("imagenet", "none")),
         "seed": seed,
-        "gate_metric": metric,
-        "threshold": min_f1,
+        "policy": gate.text(),
         "duplicate_pairs": _absolute(duplicate_pairs, words=("",)),
         "fixed_test": _absolute(fixed_test, words=("",)),
+        "leak_guard": leak_guard,
         "max_quarantine": max_quarantine,
         "checkpoints": str(workspace.checkpoints),
     }
@@ -118,7 +126,10 @@ def run(
 @app.command()
 def step(
     name: Annotated[
-        str, typer.Argument(help="fingerprint, ingest, split, balance, finetune, evaluate, gate, export, promote")
+        str,
+        typer.Argument(
+            help="fingerprint, ingest, duplicates, split, balance, finetune, evaluate, gate, export, promote"
+        ),
     ],
     artifacts: Annotated[list[str], typer.Option("--input", metavar="NAME=URI", help="An input artifact.")] = [],  # noqa: B006
     values: Annotated[list[str], typer.Option("--set", metavar="NAME=VALUE", help="A parameter.")] = [],  # noqa: B006
@@ -166,6 +177,25 @@ def predict(
     with _quiet_libraries(), progress_of(console) as watch:
         predicted = predict_images(model, images, output, watch, lambda note: console.print(note, style="yellow"))
     print_predicted(console, predicted, output)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Folders of runs, versions, or registries for their champions.")],
+    output: Annotated[
+        Path | None, typer.Option(help="JSON file to write as well.", show_default="none, only shown")
+    ] = None,
+) -> None:
+    """Compare runs with the first one, on the test images that all of them scored."""
+    from components.common.files import write_json
+    from pipelines.compare import compare as compare_runs
+    from pipelines.comparison_display import print_comparison
+
+    console = _console()
+    found = compare_runs(runs)
+    if output:
+        write_json(output, found.facts())
+    print_comparison(console, found)
 
 
 @app.command(name="compile")

@@ -6,6 +6,7 @@ from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
 from components.common.errors import UserError
+from components.duplicates.component import duplicates
 from components.fingerprint.component import fingerprint
 from components.gate.component import gate
 from components.ingest.component import ingest
@@ -26,14 +27,15 @@ EACH_FOLD = {
 }
 """kfp's name of each task in the loop -> the step's name for users, in order."""
 
-TASKS = {"fingerprint": "fingerprint", "ingest": "ingest", **EACH_FOLD, "pool": "pool", "gate": "gate"}
+BEFORE, AFTER = ("fingerprint", "ingest", "duplicates"), ("pool", "gate")
+TASKS = {step: step for step in BEFORE} | EACH_FOLD | {step: step for step in AFTER}
 """The same of all tasks; those of `EACH_FOLD` run once per fold."""
 
 
 def steps_of(folds: int) -> list[str]:
     """The names of all steps for users, in order."""
     looped = [in_fold(fold, folds) + step for fold in range(1, folds + 1) for step in EACH_FOLD.values()]
-    return ["fingerprint", "ingest", *looped, "pool", "gate"]
+    return [*BEFORE, *looped, *AFTER]
 
 
 def check_folds(folds: int, fixed_test: str = "", registry: str | None = None) -> None:
@@ -71,14 +73,14 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
         recipe: str = "seed",
         weights: str = "imagenet",
         seed: int = 0,
-        gate_metric: str = "macro_f1",
-        threshold: float = 0.7,
+        policy: str = "default",
         validation_share: float = 0.1,
         test_share: float = 0.2,
         duplicate_pairs: str = "",
         stored_size: int = 256,
         max_quarantine: float = 0.01,
         checkpoints: str = "",
+        leak_guard: bool = True,
     ):
         """Train and evaluate once per fold, pool the out-of-fold predictions, judge. Promotes nothing.
 
@@ -87,8 +89,7 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
             recipe: a preset (quick, seed), or a recipe as JSON.
             weights: imagenet, none, or the path, gs:// or s3:// URI of a weights file.
             seed: of the folds, the batch order and the augmentation.
-            gate_metric: what the gate judges, e.g. macro_f1.
-            threshold: the least value of that metric that passes.
+            policy: what the gate judges by: default (macro-F1 of at least 0.70), or a policy as JSON.
             validation_share: share of the images for validation, were it no cross-validation.
             test_share: share of the images for the test set, likewise; the rest of a fold's images is split in the
                 proportion of training to validation that the two leave.
@@ -96,15 +97,21 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
             stored_size: shorter side of the stored images, pixels.
             max_quarantine: largest share of damaged or surplus items that is tolerated.
             checkpoints: folder, gs:// or s3:// prefix for per-epoch checkpoints; empty for none.
+            leak_guard: whether to look for near-duplicates, and keep them on one side of the split.
         """
         # Never cached: its answer is what makes the caching of everything after it right.
         data = task(fingerprint, source=source, weights=weights, duplicate_pairs=duplicate_pairs).set_caching_options(
             False
         )
         ingested = task(
-            ingest, source=source, fingerprint=data.output, stored_size=stored_size, max_quarantine=max_quarantine
+            ingest,
+            source=source,
+            fingerprint=data.outputs["Output"],
+            stored_size=stored_size,
+            max_quarantine=max_quarantine,
         )
         images = ingested.outputs["images"]
+        found = task(duplicates, images=images, search=leak_guard)
         with dsl.ParallelFor(list(range(folds)), name="fold", parallelism=profile.parallel_folds) as fold:
             tables = task(
                 split,
@@ -115,6 +122,7 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
                 duplicate_pairs=duplicate_pairs,
                 folds=folds,
                 fold=fold,
+                duplicates=found.outputs["pairs"],
             )
             _, evaluated = train_and_evaluate(
                 task,
@@ -125,16 +133,14 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
                 weights=weights,
                 seed=seed,
                 checkpoints=checkpoints,
-                gate_metric=gate_metric,
-                threshold=threshold,
+                policy=policy,
             )
         pooled = task(
             pool,
             images=images,
             scores=_of_all_folds(evaluated, "scores"),
             evaluations=_of_all_folds(evaluated, "evaluation"),
-            gate_metric=gate_metric,
-            threshold=threshold,
+            policy=policy,
             seed=seed,
         )
         # A refusal raises, so the run fails. Never cached: the runner learns the verdict from this task.

@@ -16,8 +16,8 @@ from components.common.errors import UserError
 from components.common.files import file_digest
 from components.common.model_folder import Calibration, LoadedModel, load_model, model_file, read_calibration
 from components.common.pixels import Pixels, decode
+from components.common.registry import fetch_model
 from components.evaluate.calibration import scale
-from components.promote.registry import fetch_model
 from pipelines.prediction_inputs import DAMAGED, Picture, PredictionInputs
 from pipelines.prediction_table import COLUMNS, PredictionTable, Row
 

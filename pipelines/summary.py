@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from components.common.files import write_json
@@ -114,8 +115,12 @@ def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> No
             f"{gate['metric']} {format_figure(gate['value'])}, threshold {gate['threshold']:g}",
             highlight=False,
         )
+        clauses = gate["clauses"] if len(gate["clauses"]) > 1 else []
+        for clause in clauses:
+            mark = "[green]✓[/]" if clause["held"] else "[red]✗[/]"
+            console.print(f"  {mark} {escape(clause['text'])}", highlight=False)
         for reason in gate["reasons"]:
-            console.print(f"  {reason}", highlight=False)
+            console.print(f"  {reason}", highlight=False, markup=False)
     if summary["published"] and not summary["promoted"]:
         console.print(f"The champion stays: {summary['promotion']}", highlight=False, markup=False)
     for heading, path in (

@@ -8,6 +8,7 @@ from kfp.dsl import PipelineTask
 from kfp.dsl.graph_component import GraphComponent
 
 from components.balance.component import balance
+from components.duplicates.component import duplicates
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.finetune.component import finetune
@@ -25,6 +26,7 @@ NAME = "lesionflow-training"
 TASKS = {
     "fingerprint": "fingerprint",
     "ingest": "ingest",
+    "duplicates": "duplicates",
     "split": "split",
     "balance": "balance",
     "finetune": "finetune-head",
@@ -63,8 +65,9 @@ def train_and_evaluate(
     weights: Any,
     seed: Any,
     checkpoints: Any,
-    gate_metric: Any,
-    threshold: Any,
+    policy: Any,
+    registry: Any = "",
+    champion: Any = "",
 ) -> tuple[Any, PipelineTask]:
     """The steps from one split to its evaluation: balance, three fine-tunes, evaluate.
 
@@ -74,6 +77,7 @@ def train_and_evaluate(
         tables: the split task.
         data: the fingerprint task.
         recipe: here and below, the pipeline's parameters of these names.
+        champion: the version in use, as fingerprint found it; with `registry`, for a policy that compares with it.
 
     Returns:
         The model artifact, and the evaluate task.
@@ -89,7 +93,7 @@ def train_and_evaluate(
             validation=tables.outputs["validation"],
             recipe=recipe,
             weights=weights,
-            fingerprint=data.output,
+            fingerprint=data.outputs["Output"],
             seed=seed,
             checkpoints=checkpoints,
             **start,
@@ -103,9 +107,10 @@ def train_and_evaluate(
         validation=tables.outputs["validation"],
         test=tables.outputs["test"],
         model=start["start"],
-        gate_metric=gate_metric,
-        threshold=threshold,
+        policy=policy,
         seed=seed,
+        registry=registry,
+        champion=champion,
     )
     return start["start"], evaluated
 
@@ -120,8 +125,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
         recipe: str = "seed",
         weights: str = "imagenet",
         seed: int = 0,
-        gate_metric: str = "macro_f1",
-        threshold: float = 0.7,
+        policy: str = "default",
         validation_share: float = 0.1,
         test_share: float = 0.2,
         duplicate_pairs: str = "",
@@ -129,6 +133,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
         stored_size: int = 256,
         max_quarantine: float = 0.01,
         checkpoints: str = "",
+        leak_guard: bool = True,
         replace_champion: str = "better",
     ):
         """Train, judge and promote.
@@ -139,8 +144,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             recipe: a preset (quick, seed), or a recipe as JSON.
             weights: imagenet, none, or the path, gs:// or s3:// URI of a weights file.
             seed: of the split, the batch order and the augmentation.
-            gate_metric: what the gate judges, e.g. macro_f1.
-            threshold: the least value of that metric that passes.
+            policy: what the gate judges by: default (macro-F1 of at least 0.70), or a policy as JSON.
             validation_share: share of the images for validation.
             test_share: share of the images for the test set.
             duplicate_pairs: optional CSV (a path, gs:// or s3:// URI) of image pairs that must stay on one side.
@@ -148,6 +152,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             stored_size: shorter side of the stored images, pixels.
             max_quarantine: largest share of damaged or surplus items that is tolerated.
             checkpoints: folder, gs:// or s3:// prefix for per-epoch checkpoints; empty for none.
+            leak_guard: whether to look for near-duplicates, and keep them on one side of the split.
             replace_champion: better (than the champion, by the gate's metric), or always.
         """
         # Never cached: its answer is what makes the caching of everything after it right.
@@ -158,11 +163,17 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             duplicate_pairs=duplicate_pairs,
             fixed_test=fixed_test,
             registry=registry,
+            policy=policy,
         ).set_caching_options(False)
         ingested = task(
-            ingest, source=source, fingerprint=data.output, stored_size=stored_size, max_quarantine=max_quarantine
+            ingest,
+            source=source,
+            fingerprint=data.outputs["Output"],
+            stored_size=stored_size,
+            max_quarantine=max_quarantine,
         )
         images = ingested.outputs["images"]
+        found = task(duplicates, images=images, search=leak_guard)
         tables = task(
             split,
             images=images,
@@ -171,6 +182,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             test_share=test_share,
             duplicate_pairs=duplicate_pairs,
             fixed_test=fixed_test,
+            duplicates=found.outputs["pairs"],
         )
         model, evaluated = train_and_evaluate(
             task,
@@ -181,19 +193,22 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             weights=weights,
             seed=seed,
             checkpoints=checkpoints,
-            gate_metric=gate_metric,
-            threshold=threshold,
+            policy=policy,
+            registry=registry,
+            champion=data.outputs["champion"],
         )
         # A refusal raises, so the run fails. Never cached: the runner learns the verdict from this task.
         verdict = task(gate, evaluation=evaluated.outputs["evaluation"]).set_caching_options(False)
-        exported = task(
-            export, model=model, evaluation=evaluated.outputs["evaluation"], gate_verdict=verdict.output
-        )
+        exported = task(export, model=model, evaluation=evaluated.outputs["evaluation"], gate_verdict=verdict.output)
         task(
             promote,
             model=exported.outputs["bundle"],
             evaluation=evaluated.outputs["evaluation"],
             report=evaluated.outputs["report"],
+            train=tables.outputs["train"],
+            validation=tables.outputs["validation"],
+            scores=evaluated.outputs["scores"],
+            model_card=evaluated.outputs["model_card"],
             registry=registry,
             gate_verdict=verdict.output,
             replace_champion=replace_champion,

@@ -18,12 +18,13 @@ from components.common.files import write_json
 from components.common.image_table import SCHEMA
 from components.common.metrics import classification_metrics
 from components.common.model_folder import write_labels
-from components.common.tables import write_table
+from components.common.tables import table_digest, write_table
 from components.common.taxonomy import LABELS
 from components.evaluate.evaluate import Evaluated, evaluate
-from components.gate.policy import judge
+from components.gate.judge import judge
+from components.gate.policy import floor
 
-OUTPUTS = ("evaluation", "metrics", "classification", "report", "scores")
+OUTPUTS = ("evaluation", "metrics", "classification", "report", "scores", "model_card")
 
 
 def strict_json(path: Path) -> Any:
@@ -39,7 +40,8 @@ def strict_json(path: Path) -> Any:
 class FakeModel:
     """Gives the probabilities it was made with, in the order of the test table, then of the validation table.
 
-    Of validation images beyond them it knows the labels as `make_world` gives them.
+    Of validation images beyond them it knows the labels as `make_world` gives them; of what it is asked afterwards
+    (the examples, partly covered) it has no idea.
     """
 
     probabilities: NDArray[np.float32]
@@ -51,7 +53,8 @@ class FakeModel:
         assert pixels.shape[1:] == (32, 32, 3)
         known = np.concatenate([self.probabilities, probabilities_for(list(LABELS))])
         self.seen += len(pixels)
-        return known[self.seen - len(pixels) : self.seen]
+        said = known[self.seen - len(pixels) : self.seen]
+        return said if len(said) else np.full((len(pixels), len(LABELS)), 1 / len(LABELS), np.float32)
 
 
 @dataclass
@@ -67,9 +70,20 @@ class World:
     def outputs(self) -> dict[str, str]:
         return {name: str(self.folder / "out" / name) for name in OUTPUTS}
 
-    def evaluate(self, monkeypatch: Any, probabilities: NDArray[np.float32], **policy: Any) -> Evaluated:
+    def evaluate(
+        self, monkeypatch: Any, probabilities: NDArray[np.float32], threshold: float = 0.7, **options: Any
+    ) -> Evaluated:
+        """Judge by the macro-F1, unless `policy` is among the options."""
         monkeypatch.setattr("components.evaluate.evaluate.load_model", lambda folder: FakeModel(probabilities))
-        return evaluate(**self.inputs(), **self.outputs(), **policy)
+        return evaluate(**self.inputs(), **self.outputs(), **{"policy": floor("macro_f1", threshold).text(), **options})
+
+    def describe(self) -> None:
+        """Give every image a sex and an age; as `make_world` leaves them, nobody knows anything."""
+        shard = self.folder / "images" / "images-00000-of-00001.parquet"
+        table = pd.read_parquet(shard)
+        table["sex"] = ["female" if row % 3 else "male" for row in range(len(table))]
+        table["age"] = np.array([25.0 + row % 60 for row in range(len(table))], np.float32)
+        pq.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False), shard)
 
     def out(self, name: str) -> Path:
         return self.folder / "out" / name
@@ -139,12 +153,10 @@ def write_evaluation(path: Path, hits: int, misses: int, threshold: float = 0.7,
     shifted = dict(zip(LABELS, [*LABELS[1:], LABELS[0]], strict=True))
     predicted = [dx if i % (hits + misses) < hits else shifted[dx] for i, dx in enumerate(truth)]
     metrics = classification_metrics(np.array([LABELS.index(dx) for dx in truth]), probabilities_for(predicted))
-    verdict = judge(metrics, "macro_f1", threshold)
+    verdict = judge({"metrics": metrics}, floor("macro_f1", threshold))
     document = {
         "verdict": verdict.verdict,
-        "gate": {
-            "metric": "macro_f1", "threshold": threshold, "value": verdict.value, "reasons": list(verdict.reasons)
-        },
+        "gate": verdict.section(),
         "metrics": metrics,
         "data": {"fingerprint": "f1n9e2"},
         "training": {"seed": 3},
@@ -152,6 +164,18 @@ def write_evaluation(path: Path, hits: int, misses: int, threshold: float = 0.7,
     }  # fmt: skip
     write_json(path, document)
     return document
+
+
+def write_split(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """What promote wants beside a model: where it lies, and what the evaluation says of the tables."""
+    paths, digests = {"model_card": folder / "model_card"}, {}
+    folder.mkdir(parents=True, exist_ok=True)
+    paths["model_card"].write_text("# A model card\n")
+    for fold, name in (("train", "train"), ("validation", "validation"), ("test", "scores")):
+        table = _table(fold, list(LABELS))
+        paths[name], digests[fold] = folder / name, table_digest(table)
+        write_table(table, paths[name])
+    return paths, digests
 
 
 def _table(fold: str, labels: list[str]) -> pd.DataFrame:

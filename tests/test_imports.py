@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = sorted(p for room in ("components", "pipelines") for p in (ROOT / room).rglob("*.py"))
-HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "jax")
+HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "jax", "cv2")
 
 
 def _imported(path: Path, top_level_only: bool = False) -> set[str]:

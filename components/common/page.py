@@ -8,15 +8,19 @@ from markupsafe import Markup
 
 
 def load_template(path: Path, **filters: Callable[..., str]) -> Template:
-    """Load a Jinja template that escapes what it is given and refuses undefined names.
+    """Load a Jinja template that refuses undefined names and, unless it is Markdown, escapes what it is given.
 
     Args:
-        path: the template's file.
+        path: the template's file; it may include templates beside it, and those beside this module.
         **filters: its own filters, by name.
     """
-    loader = FileSystemLoader(path.parent)
+    loader = FileSystemLoader([path.parent, Path(__file__).parent])
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=lambda name: name is None or not name.endswith(".md.j2"),  # Markdown shows entities in code
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(filters)
     return environment.get_template(path.name)
@@ -26,7 +30,8 @@ def render_page(title: str, body: str, style: str = "") -> str:
     """A complete HTML document.
 
     The style sheet has classes for the parts that reports share: `note` (with `good`, `bad` or
-    `warn`), `number` for table cells, `quiet`, `columns`, and `scroll` around wide tables.
+    `warn`), `number` for table cells, `quiet`, `columns`, and `scroll` around wide tables. What
+    scrolls needs `tabindex="0"`, or a keyboard cannot reach it.
 
     Args:
         title: plain text for the browser's tab; escaped here.

@@ -1,6 +1,6 @@
 """Which of two models is better, judged on the same images."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -24,8 +24,9 @@ def paired_differences(
     lesion_ids: Sequence[str],
     seed: int,
     resamples: int = RESAMPLES,
+    names: Collection[str] = tuple(AVERAGES),
 ) -> dict[str, Difference]:
-    """The differences of the AVERAGES between two models, by a paired bootstrap over lesions.
+    """The differences of figures between two models, by a paired bootstrap over lesions.
 
     Both models are judged on the same draws, so what makes a lesion hard for both cancels out. Interval and
     two-sided p value take the difference as normal with the bootstrap's standard error (Efron & Tibshirani
@@ -40,19 +41,20 @@ def paired_differences(
         lesion_ids: the lesion of each image, length n.
         seed: of the resampling.
         resamples: how many.
+        names: keys of AVERAGES, or of a class, as `recall:mel` (see `class_statistic`).
 
     Returns:
-        Key of AVERAGES -> difference; all None where the images lack a class that the average needs.
+        Name -> difference; all None where the images lack a class that the figure needs.
     """
     statistics = [class_statistic(labels, probabilities) for probabilities in (first, second)]
 
     def difference(weights: Weights) -> Samples:
         ours, theirs = (statistic(weights) for statistic in statistics)
-        return {name: ours[name] - theirs[name] for name in AVERAGES}
+        return {name: ours[name] - theirs[name] for name in names}
 
     point = difference(np.ones((1, len(labels))))
     samples = Bootstrap(lesion_ids, seed, resamples).samples(difference)
-    return {name: _difference(float(point[name][0]), samples[name]) for name in AVERAGES}
+    return {name: _difference(float(point[name][0]), samples[name]) for name in names}
 
 
 def _difference(value: float, samples: np.ndarray) -> Difference:

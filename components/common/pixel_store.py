@@ -44,7 +44,7 @@ class MappedPixels:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, size, size, 3)."""
+        """(n, size, size, 3), or what else was asked for."""
         return self._pixels.shape
 
     def __len__(self) -> int:
@@ -94,23 +94,36 @@ def pixel_budget() -> int:
 
 
 def allocate(count: int, size: int) -> Pixels | MappedPixels:
-    """Room for `count` images of `size` pixels a side, in memory if the budget allows it, else in a file.
+    """Room for `count` images of `size` pixels a side, as `allocate_rows` finds it.
+
+    Raises:
+        UserError: the images fit neither in memory nor on the disk; or the budget is not a number.
+    """
+    what = f"{count:,} decoded images of {size} pixels"
+    return allocate_rows((count, size, size, 3), what, ", or choose a smaller image_size")
+
+
+def allocate_rows(shape: tuple[int, ...], what: str, remedy: str = "") -> Pixels | MappedPixels:
+    """Room for rows of bytes, in memory if the budget allows it, else in a file.
 
     The file lies in the folder for temporary files (TMPDIR) and its room is reserved at once.
 
+    Args:
+        shape: rows first.
+        what: they are, for messages: "100 decoded images".
+        remedy: what else helps if there is no room, as the end of a sentence.
+
     Raises:
-        UserError: the images fit neither; or the budget is not a number.
+        UserError: the rows fit neither; or the budget is not a number.
     """
-    shape = (count, size, size, 3)
     needed, budget = math.prod(shape), pixel_budget()
     if needed <= budget:
         return np.empty(shape, np.uint8)
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     too_large = UserError(
-        f"The {count:,} decoded images of {size} pixels need {_gigabytes(needed)}, but may take only "
-        f"{_gigabytes(budget)} of memory and find {_gigabytes(free)} free in {folder}; give the step more memory, "
-        f"let TMPDIR name a larger disk, or choose a smaller image_size."
+        f"The {what} need {_gigabytes(needed)}, but may take only {_gigabytes(budget)} of memory and find "
+        f"{_gigabytes(free)} free in {folder}; give the step more memory, let TMPDIR name a larger disk{remedy}."
     )
     if needed > free * _MOST_OF_DISK:
         raise too_large
@@ -124,7 +137,7 @@ def allocate(count: int, size: int) -> Pixels | MappedPixels:
             raise too_large from None
         mapped = mmap.mmap(file.fileno(), needed)
     print(
-        f"{count:,} decoded images ({_gigabytes(needed)}) are kept in a file in {folder}, "
+        f"{what[0].upper()}{what[1:]} ({_gigabytes(needed)}) are kept in a file in {folder}, "
         f"as they may take only {_gigabytes(budget)} of memory.",
         flush=True,
     )

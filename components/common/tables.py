@@ -1,5 +1,6 @@
 """Tables of image ids and labels that pass from step to step, as one Parquet file each."""
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,12 @@ BALANCED_COLUMNS = (*SPLIT_COLUMNS, "weight", "draws")
 `weight` multiplies the row's loss (mean 1 over rows); `draws` is how often the row is expected to
 be drawn in an epoch (sum over rows = number of rows). Only one of them differs from 1.
 """
+
+
+def table_digest(table: pd.DataFrame) -> str:
+    """SHA-256 of which images are in a table, of which lesion and class, whatever their order; hexadecimal."""
+    rows = table[["image_id", "lesion_id", "dx"]].astype(str).agg("\t".join, axis=1)
+    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:

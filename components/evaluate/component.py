@@ -1,7 +1,7 @@
 """KFP adapter of the evaluate step."""
 
 from kfp import dsl
-from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Markdown, Metrics, Model, Output
 
 from components.common.container_image import CPU_IMAGE
 
@@ -18,9 +18,11 @@ def evaluate(
     classification: Output[ClassificationMetrics],
     report: Output[HTML],
     scores: Output[Dataset],
-    gate_metric: str = "macro_f1",
-    threshold: float = 0.7,
+    model_card: Output[Markdown],
+    policy: str = "default",
     seed: int = 0,
+    registry: str = "",
+    champion: str = "",
 ):
     """Measure the model on the separate test set and judge it.
 
@@ -35,9 +37,11 @@ def evaluate(
         classification: the confusion matrix, and the ROC curve of melanoma against the rest.
         report: a self-contained HTML page.
         scores: one row per test image with its probabilities.
-        gate_metric: what the gate judges by: macro_f1, weighted_f1, balanced_accuracy, accuracy or macro_auc.
-        threshold: the least value of that metric that passes, above 0 and not above 1.
+        model_card: the same figures as a model card, with the metadata that model hubs read.
+        policy: what the gate judges by: default (macro-F1 of at least 0.70), or a policy as JSON.
         seed: of the bootstrap intervals.
+        registry: folder, or gs:// or s3:// prefix, with the champion; only read if the policy compares with it.
+        champion: the version in use, as fingerprint found it; empty if there is none.
     """
     from components.common.step import run_step
     from components.evaluate.evaluate import evaluate as run
@@ -55,9 +59,11 @@ def evaluate(
         classification=classification.path,
         report=report.path,
         scores=scores.path,
-        gate_metric=gate_metric,
-        threshold=threshold,
+        model_card=model_card.path,
+        policy=policy,
         seed=seed,
+        registry=registry,
+        champion=champion,
     )
     for name, value in result.headline.items():
         metrics.log_metric(name, value)

@@ -1,6 +1,7 @@
-"""Curves: ROC, and the course of training."""
+"""Curves: ROC, reliability, risk and coverage, and the course of training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def draw_roc(labels: Indices, probabilities: Probabilities, aucs: Mapping[str, f
     Returns:
         One `<svg>` element.
     """
-    figure, axes = new_figure(5.6, 4.6)
+    figure, axes = new_figure(5.0, 4.4)
     axes.plot([0, 1], [0, 1], color=PALETTE[6], linewidth=1, linestyle=":")
     for label, color in zip(LABELS, PALETTE, strict=True):
         curve = roc_curve(labels, probabilities, label)
@@ -61,6 +62,54 @@ def draw_roc(labels: Indices, probabilities: Probabilities, aucs: Mapping[str, f
     if axes.get_legend_handles_labels()[0]:
         axes.legend(title="AUC", frameon=False, loc="lower right", fontsize=10)
     return to_svg(figure, "ROC curve of each class against the rest, with the area under it")
+
+
+def draw_reliability(before: Sequence[Mapping[str, float]], after: Sequence[Mapping[str, float]] | None) -> str:
+    """How often the model was right against how sure it was.
+
+    Args:
+        before: bins of the probabilities as the model gave them, each with `confidence` and `accuracy`.
+        after: bins of the scaled probabilities; None if there is no temperature.
+
+    Returns:
+        One `<svg>` element.
+    """
+    figure, axes = new_figure(5.0, 4.4)
+    axes.plot([0, 1], [0, 1], color=PALETTE[6], linewidth=1, linestyle=":", label="as sure as right")
+    series = {"as the network says": (before, "s", PALETTE[5])}
+    if after:
+        series["after temperature scaling"] = (after, "o", PALETTE[0])
+    for name, (bins, marker, color) in series.items():
+        points = [(entry["confidence"], entry["accuracy"]) for entry in bins]
+        axes.plot(*zip(*points, strict=True), marker=marker, markersize=4.5, color=color, linewidth=1.4, label=name)
+    axes.set(xlabel="how sure (mean probability of the answer)", ylabel="how often right", xlim=(0, 1), ylim=(0, 1.01))
+    axes.legend(frameon=False, loc="upper left", fontsize=10)
+    return to_svg(figure, "Reliability diagram: how often the answers are right against how sure the model is of them")
+
+
+def draw_risk(abstention: Mapping[str, Any]) -> str:
+    """The error rate among the images that the model keeps, against the share that it keeps.
+
+    Args:
+        abstention: that part of the evaluation, with its `curve`.
+
+    Returns:
+        One `<svg>` element.
+    """
+    figure, axes = new_figure(5.0, 4.0)
+    curve = abstention["curve"]
+    axes.plot(curve["coverage"], curve["risk"], color=PALETTE[0], linewidth=1.8)
+    if abstention["test"]:
+        coverage, risk = (abstention["test"][name]["value"] for name in ("coverage", "risk"))
+        if coverage is not None and risk is not None:
+            axes.plot([coverage, coverage, 0], [0, risk, risk], color=PALETTE[5], linewidth=1, linestyle=":")
+            axes.plot([coverage], [risk], "o", color=PALETTE[5], markersize=8)
+            axes.annotate(
+                "suggested", (coverage, risk), xytext=(-8, 8), textcoords="offset points", ha="right", fontsize=10
+            )
+    axes.set(xlabel="share of images it judges itself", ylabel="share of these misjudged", xlim=(0, 1))
+    axes.set_ylim(0, max(0.05, *curve["risk"]) * 1.08)
+    return to_svg(figure, "Risk against coverage: the error rate among the images of which the model is most sure")
 
 
 def draw_training(history: pd.DataFrame) -> tuple[str, str]:
@@ -84,7 +133,7 @@ def draw_training(history: pd.DataFrame) -> tuple[str, str]:
 def _over_epochs(history: pd.DataFrame, columns: dict[str, str], axis: str, title: str) -> str:
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = new_figure(5.2, 3.4)
+    figure, axes = new_figure(5.0, 3.4)
     epochs = np.arange(1, len(history) + 1)
     for name, column in columns.items():
         color = PALETTE[name == "validation"]

@@ -18,12 +18,16 @@ from components.common.metrics import AVERAGES, measure, predicted_classes
 from components.common.model_folder import HISTORY, LoadedModel, load_model, model_file, read_training
 from components.common.pixels import decode_images
 from components.common.progress import report as tell
-from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, write_table
+from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, table_digest, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
+from components.evaluate.champion import compare_with_champion
 from components.evaluate.curves import RocCurve, roc_curve
+from components.evaluate.examples import pick_examples
+from components.evaluate.model_card import render_model_card
 from components.evaluate.report import render_report
 from components.evaluate.statistics import Judged, statistics
-from components.gate.policy import check_policy, judge
+from components.gate.judge import judge
+from components.gate.policy import load_policy
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,11 @@ def evaluate(
     classification: str | Path,
     report: str | Path,
     scores: str | Path,
-    gate_metric: str = "macro_f1",
-    threshold: float = 0.7,
+    model_card: str | Path,
+    policy: str = "default",
     seed: int = 0,
+    registry: str = "",
+    champion: str = "",
 ) -> Evaluated:
     """Evaluate a model folder on the test table.
 
@@ -62,20 +68,23 @@ def evaluate(
         test: the test table.
         model: the model folder.
         evaluation: JSON file to write: verdict, gate, metrics, calibration, operating_points, abstention,
-            subgroups, data, training, model_sha256, seed, resamples, artifacts.
+            subgroups, champion (None if the policy does not ask), examples, data, training, model_sha256, seed,
+            resamples, artifacts.
         metrics: JSON file to write: the headline figures.
         classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
         report: HTML file to write.
         scores: Parquet file to write: image_id, lesion_id, dx, predicted, p_<label> per class.
-        gate_metric: what the gate judges by, a key of AVERAGES.
-        threshold: the least value of it that passes.
+        model_card: Markdown file to write.
+        policy: what the gate judges by, as `load_policy` understands it.
         seed: of the bootstrap.
+        registry: folder, or gs:// or s3:// prefix, with the champion; read only if the policy compares with it.
+        champion: the version to compare with; empty if there is none.
 
     Raises:
         UserError: a table, the images, the model or the policy is unusable, or the test set shares
             lesions with training or validation.
     """
-    check_policy(gate_metric, threshold)
+    asked = load_policy(policy)
     tables = {
         "train": read_table(train, BALANCED_COLUMNS),
         "validation": read_table(validation, SPLIT_COLUMNS),
@@ -91,20 +100,21 @@ def evaluate(
     truth, probabilities = test_set.labels, test_set.probabilities
     measured = measure(truth, probabilities, test_set.lesion_ids, seed)
     metadata = read_metadata(images).set_index("image_id").loc[held_out["image_id"].tolist()]
-    verdict = judge(measured, gate_metric, threshold)
+    against = None
+    if asked.compares:
+        against = compare_with_champion(
+            registry, champion, held_out, test_set, lambda model, table: _predict(model, images, [table])[0], seed
+        )
+    scored = _score_table(held_out, probabilities)
+    examples = pick_examples(scored, images, loaded)
 
     document: dict[str, Any] = finite(
         {
-            "verdict": verdict.verdict,
-            "gate": {
-                "metric": verdict.metric,
-                "threshold": verdict.threshold,
-                "value": verdict.value,
-                "reasons": verdict.reasons,
-            },
             "metrics": measured,
             **statistics(test_set, validation_set, metadata, seed),
+            "champion": against,
             "resamples": RESAMPLES,
+            "examples": examples.facts(),
             "data": {
                 "source": card.get("source"),
                 "synthetic": bool(card.get("synthetic")),
@@ -112,7 +122,9 @@ def evaluate(
                 # Figures compare only on the same images, whatever split them off; promote looks at this.
                 "test_set": hashlib.sha256("\n".join(sorted(held_out["image_id"])).encode()).hexdigest(),
                 "counts": {name: _counts(table) for name, table in tables.items()},
+                "balanced": _epoch(tables["train"]),
                 "lesions": {name: int(table["lesion_id"].nunique()) for name, table in tables.items()},
+                "tables": {name: table_digest(table) for name, table in tables.items()},
             },
             "training": training,
             "model_sha256": file_digest(model_file(model)),
@@ -125,15 +137,18 @@ def evaluate(
                 "model": str(model),
                 "report": str(report),
                 "scores": str(scores),
+                "model_card": str(model_card),
                 "evaluation": str(evaluation),
             },
         }
     )
-    scored = _score_table(held_out, probabilities)
+    verdict = judge(document, asked)
+    document = {"verdict": verdict.verdict, "gate": finite(verdict.section()), **document}
     roc = roc_curve(truth, probabilities, "mel")
     headline = {name: float(measured[name]) for name in AVERAGES if measured[name] is not None}
     write_table(scored, scores)
-    write_text(report, render_report(document, card, tables["train"], scored, history, images))
+    write_text(report, render_report(document, card, scored, history, examples))
+    write_text(model_card, render_model_card(document, card))
     write_json(metrics, headline)
     write_json(classification, {"labels": LABELS, "confusion_matrix": measured["confusion_matrix"], "roc_mel": roc})
     write_json(evaluation, document)
@@ -141,7 +156,7 @@ def evaluate(
     facts = {
         "verdict": verdict.verdict,
         "macro_f1_interval": measured["macro_f1_interval"],
-        **document["gate"],
+        **{name: document["gate"][name] for name in ("metric", "threshold", "value", "reasons")},
         "test_images": len(held_out),
         "synthetic": document["data"]["synthetic"],
     }
@@ -195,6 +210,12 @@ def _predict(model: LoadedModel, images: str | Path, tables: Sequence[pd.DataFra
 def _counts(table: pd.DataFrame) -> dict[str, int]:
     counts = table["dx"].value_counts()
     return {label: int(counts.get(label, 0)) for label in LABELS}
+
+
+def _epoch(train: pd.DataFrame) -> dict[str, int]:
+    """How often an epoch meets each class, as weighted or drawn by the balancing."""
+    times = (train["weight"] * train["draws"]).groupby(train["dx"]).sum()
+    return {label: round(times.get(label, 0)) for label in LABELS}
 
 
 def _score_table(test: pd.DataFrame, probabilities: NDArray[np.float32]) -> pd.DataFrame:

@@ -7,16 +7,24 @@ from components.common.container_image import LEAN_IMAGE
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
 def fingerprint(
-    source: str, weights: str = "imagenet", duplicate_pairs: str = "", fixed_test: str = "", registry: str = ""
+    source: str,
+    champion: dsl.OutputPath(str),  # pyright: ignore[reportInvalidTypeForm, reportUnknownParameterType]
+    weights: str = "imagenet",
+    duplicate_pairs: str = "",
+    fixed_test: str = "",
+    registry: str = "",
+    policy: str = "default",
 ) -> str:
     """Digest everything that comes from outside, so that later steps are reused exactly when they may be.
 
     Args:
         source: folder, or gs:// or s3:// prefix, with images and metadata.
+        champion: the registry's version in use, if the policy compares with it; empty if not, or if there is none.
         weights: imagenet, none, or the path, gs:// or s3:// URI of a weights file.
         duplicate_pairs: optional CSV of image pairs that must stay on one side.
         fixed_test: optional list of the test images.
-        registry: folder, gs:// or s3:// prefix that will receive the model; only tried, no part of the digest.
+        registry: folder, gs:// or s3:// prefix that will receive the model; no part of the digest.
+        policy: what the gate judges by: default, or a policy as JSON; no part of the digest.
 
     Returns:
         The digest, as hexadecimal.
@@ -32,4 +40,6 @@ def fingerprint(
         duplicate_pairs=duplicate_pairs,
         fixed_test=fixed_test,
         registry=registry,
+        policy=policy,
+        champion=champion,
     )

@@ -8,18 +8,28 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 from components.common import storage
 from components.common.errors import UserError
+from components.common.files import write_text
 from components.common.progress import report
+from components.common.registry import champion_version
 from components.common.source import Entry, Source, content_digest, open_source
+from components.gate.policy import load_policy
 from components.ingest.metadata import NoMetadata, find_metadata
 
 _THREADS = 8  # waiting for the disk, mostly; CRC-32 releases the interpreter's lock
 
 
 def fingerprint(
-    source: str, weights: str = "imagenet", duplicate_pairs: str = "", fixed_test: str = "", registry: str = ""
+    source: str,
+    weights: str = "imagenet",
+    duplicate_pairs: str = "",
+    fixed_test: str = "",
+    registry: str = "",
+    policy: str = "default",
+    champion: str | Path | None = None,
 ) -> str:
     """Digest the source and the other external inputs, without decoding an image.
 
@@ -33,6 +43,8 @@ def fingerprint(
         fixed_test: optional CSV, path, gs:// or s3:// URI.
         registry: where the model will go; no part of the digest. Its store is tried here, in the first step of a
             run: what `promote` would stumble over, after all the training, is said at once.
+        policy: of the gate, as `load_policy` understands it; no part of the digest.
+        champion: text file to write: the version in use, if the policy compares with it (see `champion_of`).
 
     Returns:
         SHA-256, hexadecimal.
@@ -40,6 +52,9 @@ def fingerprint(
     Raises:
         UserError: something is not there or cannot be used.
     """
+    version = champion_of(registry, policy)
+    if champion is not None:
+        write_text(champion, version)
     if registry:
         storage.check_swaps(registry)
     inputs = {
@@ -61,6 +76,28 @@ def fingerprint(
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     report("figure", text=f"{len(found.images) or len(found.zips):,} files, {digest[:12]}")
     return digest
+
+
+def champion_of(registry: str, policy: str) -> str:
+    """The version in use, if the policy compares with it.
+
+    It is asked for once, here in the first step, so that evaluate is reused exactly as long as it is the same.
+
+    Args:
+        registry: folder, gs:// or s3:// prefix; empty for none.
+        policy: of the gate, as `load_policy` understands it.
+
+    Returns:
+        The version; empty if there is none yet, or if the policy does not ask.
+
+    Raises:
+        UserError: the policy is none or compares without a registry, or the champion cannot be used.
+    """
+    if not load_policy(policy).compares:
+        return ""
+    if not registry:
+        raise UserError("The policy has a clause on the champion, but there is no registry; leave the clause out.")
+    return champion_version(registry) or ""
 
 
 def _listed(source: Source) -> tuple[Entry, ...]:

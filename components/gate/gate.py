@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from components.common.errors import GateRefused, UserError
+from components.common.files import finite
 from components.common.metrics import AVERAGES, format_figure
 from components.common.progress import report
-from components.gate.policy import Verdict, judge
+from components.gate.judge import Verdict, judge
+from components.gate.policy import check_policy
 
 
 def gate(evaluation: str | Path) -> str:
@@ -25,11 +27,13 @@ def gate(evaluation: str | Path) -> str:
     """
     verdict = read_verdict(evaluation)
     report("judged", evaluation=str(evaluation))
-    name = AVERAGES[verdict.metric]
+    text = f"{AVERAGES[verdict.metric]} {format_figure(verdict.value)}, needs {verdict.threshold:g}"
+    if len(verdict.clauses) > 1:
+        text += f"; {sum(clause.held for clause in verdict.clauses)} of {len(verdict.clauses)} clauses hold"
     if verdict.reasons:
-        report("figure", text=f"refused: {name} {format_figure(verdict.value)}, needs {verdict.threshold:g}")
+        report("figure", text=f"refused: {text}")
         raise GateRefused(" ".join(verdict.reasons))
-    report("figure", text=f"passed: {name} {format_figure(verdict.value)}, needs {verdict.threshold:g}")
+    report("figure", text=f"passed: {text}")
     return verdict.verdict
 
 
@@ -41,17 +45,17 @@ def read_verdict(evaluation: str | Path) -> Verdict:
     """
     document = read_evaluation(evaluation)
     try:
-        stated, policy = document["verdict"], document["gate"]
-        verdict = judge(document["metrics"], policy["metric"], policy["threshold"])
-        agrees = stated == verdict.verdict and policy["value"] == verdict.value
-    except (KeyError, TypeError, AttributeError) as error:
+        stated, section = document["verdict"], document["gate"]
+        policy = section["policy"]
+    except (KeyError, TypeError) as error:
         raise UserError(
             f"{evaluation} is not an evaluation: {type(error).__name__} {error}; expected the file that evaluate wrote."
         ) from None
-    if not agrees:
+    verdict = judge(document, check_policy(policy, str(evaluation)))
+    if stated != verdict.verdict or section != finite(verdict.section()):
         raise UserError(
-            f"{evaluation} contradicts itself: it says {stated!r} with value {policy['value']!r}, but its own figures "
-            f"give {verdict.verdict!r} with {verdict.value!r}; run evaluate again."
+            f"{evaluation} contradicts itself: it says {stated!r} with value {section.get('value')!r}, but its own "
+            f"figures give {verdict.verdict!r} with {verdict.value!r}, or its clauses differ; run evaluate again."
         )
     return verdict
 

@@ -1,91 +1,299 @@
-"""When a model is good enough: one pure function, used by evaluate to judge and by gate to check the judgement."""
+"""What a model must reach to pass the gate: a list of clauses, typed, as a YAML or JSON file.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+    clauses:
+      - {kind: average, figure: macro_f1, at_least: 0.70}
+      - {kind: class, class: mel, figure: recall, by: lower, at_least: 0.50}
+      - {kind: operating_point, question: melanoma, at: specificity 0.9, figure: sensitivity, at_least: 0.7}
+      - {kind: subgroup, field: sex, group: female, figure: accuracy, at_least: 0.7}
+      - {kind: calibration, figure: ece, at_most: 0.05}
+      - {kind: champion, figure: macro_f1, worse_by_at_most: 0.02}
+
+`by: lower` (of a ceiling: `upper`) judges by that end of the figure's 95 % interval instead of its value.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.common.errors import UserError
 from components.common.metrics import AVERAGES
-from components.common.taxonomy import LABELS
+
+AverageFigure = Literal["macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc"]
+Label = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
+ClassFigure = Literal["precision", "recall", "f1", "auc"]
+Question = Literal["melanoma", "malignant"]
+Point = Literal["specificity 0.9", "specificity 0.95", "sensitivity 0.9", "sensitivity 0.95"]
+PointFigure = Literal["sensitivity", "specificity", "ppv", "npv", "auc"]
+GroupField = Literal["sex", "age", "localization", "source"]
+AgeBand = Literal["under 30", "30 to 44", "45 to 59", "60 to 74", "75 and over", "unknown"]
+GroupFigure = Literal[
+    "accuracy", "balanced_accuracy", "malignant_auc", "malignant_sensitivity", "malignant_specificity"
+]
+CalibrationFigure = Literal["ece", "brier", "nll"]
+
+Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The outcome of the gate."""
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=True, serialize_by_alias=True
+    )
 
-    metric: str
-    threshold: float
-    value: float | None
-    """The metric's value, if it is a finite number."""
-    reasons: tuple[str, ...]
-    """Why the model fails, one sentence each; none if it passes."""
+
+class Average(_Strict):
+    """A floor on an average over the classes."""
+
+    kind: Literal["average"] = "average"
+    figure: AverageFigure
+    by: Literal["value", "lower"] = "value"
+    at_least: Share
 
     @property
-    def verdict(self) -> Literal["passed", "failed"]:
-        """The verdict in one word."""
-        return "failed" if self.reasons else "passed"
+    def name(self) -> str:
+        """What it judges, in words."""
+        return AVERAGES[self.figure]
 
 
-def check_policy(gate_metric: str, threshold: float) -> None:
-    """Refuse a policy by which nothing can be judged.
+class OfClass(_Strict):
+    """A floor on a figure of one class."""
+
+    kind: Literal["class"] = "class"
+    label: Label = Field(alias="class")
+    figure: ClassFigure
+    by: Literal["value", "lower"] = "value"
+    at_least: Share
+
+    @property
+    def name(self) -> str:
+        """What it judges, in words."""
+        return f"{_spoken(self.figure)} of {self.label}"
+
+
+class OperatingPoint(_Strict):
+    """A floor on the test images at a threshold that the validation images chose, or on the area under the curve."""
+
+    kind: Literal["operating_point"] = "operating_point"
+    question: Question
+    figure: PointFigure
+    at: Point | None = None
+    """What the threshold reaches on validation; of all figures but `auc`, which has none."""
+    by: Literal["value", "lower"] = "value"
+    at_least: Share
+
+    @model_validator(mode="after")
+    def _one_threshold_or_all(self) -> Self:
+        if (self.at is None) != (self.figure == "auc"):
+            needs = "has no `at`" if self.figure == "auc" else f"needs `at`, one of {', '.join(get_args(Point))}"
+            raise ValueError(f"the figure {self.figure} {needs}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What it judges, in words."""
+        return f"{_spoken(self.figure)} of {self.question}" + (f" at {self.at}" if self.at else "")
+
+
+class Subgroup(_Strict):
+    """A floor on a figure of the test images of one group."""
+
+    kind: Literal["subgroup"] = "subgroup"
+    field: GroupField
+    group: str = Field(min_length=1)
+    figure: GroupFigure
+    by: Literal["value", "lower"] = "value"
+    at_least: Share
+
+    @model_validator(mode="after")
+    def _known_age(self) -> Self:
+        if self.field == "age" and self.group not in get_args(AgeBand):
+            raise ValueError(f"there is no age group {self.group!r}; expected one of {', '.join(get_args(AgeBand))}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What it judges, in words."""
+        return f"{_spoken(self.figure)} of {self.field} {self.group}"
+
+
+class OfCalibration(_Strict):
+    """A ceiling on an error of the probabilities, as they will be served: scaled, where there is a temperature."""
+
+    kind: Literal["calibration"] = "calibration"
+    figure: CalibrationFigure
+    label: Label | None = Field(default=None, alias="class")
+    """Of `ece` only: the error of this class's probability."""
+    by: Literal["value", "upper"] = "value"
+    at_most: float = Field(gt=0, strict=True)
+
+    @model_validator(mode="after")
+    def _class_of_ece(self) -> Self:
+        if self.label and self.figure != "ece":
+            raise ValueError(f"the figure {self.figure} is not known of one class; only ece is")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What it judges, in words."""
+        return _spoken(self.figure) + (f" of {self.label}" if self.label else "")
+
+
+class AgainstChampion(_Strict):
+    """Not worse than the version in use, on the test lesions that it was not trained on."""
+
+    kind: Literal["champion"] = "champion"
+    figure: AverageFigure
+    by: Literal["value", "lower"] = "value"
+    """Of the paired difference, this model minus the champion."""
+    worse_by_at_most: float = Field(ge=0, lt=1, strict=True)
+
+    @property
+    def name(self) -> str:
+        """What it judges, in words."""
+        return f"difference of {AVERAGES[self.figure]} to the champion"
+
+
+Clause = Annotated[
+    Average | OfClass | OperatingPoint | Subgroup | OfCalibration | AgainstChampion, Field(discriminator="kind")
+]
+
+
+class Policy(_Strict):
+    """All clauses must hold."""
+
+    clauses: tuple[Clause, ...]
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        # With only a comparison, the first model would pass whatever it is, and each next one could be a bit worse.
+        if not any(isinstance(clause, Average) for clause in self.clauses):
+            raise ValueError("no clause is of the kind average; a floor on one of the averages is needed")
+        return self
+
+    @property
+    def headline(self) -> Average:
+        """The first floor on an average: by its figure, versions are compared."""
+        return next(clause for clause in self.clauses if isinstance(clause, Average))
+
+    @property
+    def compares(self) -> bool:
+        """Whether a champion is needed to judge by it."""
+        return any(isinstance(clause, AgainstChampion) for clause in self.clauses)
+
+    def text(self) -> str:
+        """It as JSON on one line, as a parameter of the pipeline."""
+        return self.model_dump_json()
+
+
+DEFAULT = Policy(clauses=(Average(figure="macro_f1", at_least=0.7),))
+"""The bar of the published method."""
+
+PRESETS: dict[str, Policy] = {"default": DEFAULT}
+
+
+def floor(metric: str, at_least: float) -> Policy:
+    """The policy of one clause: a floor on an average.
 
     Raises:
         UserError: there is no such metric, or the threshold is not in (0, 1].
     """
-    if gate_metric not in AVERAGES:
-        raise UserError(f"The gate cannot judge by {gate_metric!r}; choose one of {', '.join(AVERAGES)}.")
-    if not 0 < threshold <= 1:
-        raise UserError(f"The gate's threshold must lie above 0 and not above 1, received {threshold}.")
+    if metric not in AVERAGES:
+        raise UserError(f"The gate cannot judge by {metric!r}; choose one of {', '.join(AVERAGES)}.")
+    if not 0 < at_least <= 1:
+        raise UserError(f"The gate's threshold must lie above 0 and not above 1, received {at_least}.")
+    return Policy.model_validate({"clauses": [{"kind": "average", "figure": metric, "at_least": float(at_least)}]})
 
 
-def judge(metrics: Mapping[str, Any], gate_metric: str, threshold: float) -> Verdict:
-    """Pass a model if `gate_metric` reaches `threshold` and the figures can be trusted.
-
-    They cannot if the metric is missing or no number in 0..1, if any of the seven classes has no
-    test image, or if a figure of a class is no number in 0..1.
+def choose_policy(policy: str | None, metric: str | None, at_least: float | None, folds: int | None) -> Policy:
+    """The policy that a command's options ask for: --policy, or --metric and --min-f1, or the default.
 
     Args:
-        metrics: what `classification_metrics` returned, possibly read back from a file.
-        gate_metric: a key of AVERAGES.
-        threshold: in (0, 1].
+        policy: `default` or a file.
+        metric: of the policy of one clause.
+        at_least: likewise.
+        folds: of a cross-validation; None to train one model.
 
     Raises:
-        UserError: see `check_policy`.
+        UserError: both ways are used, or the policy is none, or asks for what a cross-validation does not give.
     """
-    check_policy(gate_metric, threshold)
-    name = AVERAGES[gate_metric]
-    reasons: list[str] = []
-    if invalid := metrics.get("invalid_predictions"):
-        reasons.append(f"The model gave probabilities that are not numbers for {invalid} images.")
-    per_class: Any = metrics.get("per_class")
-    entries = {label: _mapping(_mapping(per_class).get(label)) for label in LABELS}
-    empty = [label for label, entry in entries.items() if not _is_count(entry.get("support"))]
-    if empty:
-        reasons.append(f"The test set has no images of {', '.join(empty)}.")
-    broken = [
-        label
-        for label, entry in entries.items()
-        if label not in empty and any(_share(entry.get(figure)) is None for figure in ("precision", "recall", "f1"))
-    ]
-    if broken:
-        reasons.append(f"The figures of {', '.join(broken)} are not numbers in 0..1.")
-    value = _share(metrics.get(gate_metric))
-    if value is None:
-        reasons.append(f"The evaluation gives no {name}.")
-    elif value < threshold:
-        reasons.append(f"The {name} of {value:.4f} is below the threshold {threshold:g}.")
-    return Verdict(gate_metric, threshold, value, tuple(reasons))
+    if policy is not None and (metric is not None or at_least is not None):
+        raise UserError("--policy says everything that --metric and --min-f1 say; leave these out.")
+    if policy is None:
+        headline = DEFAULT.headline
+        return floor(metric or headline.figure, headline.at_least if at_least is None else at_least)
+    chosen = load_policy(policy)
+    if folds is not None:
+        check_pooled(chosen)
+    return chosen
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def check_pooled(policy: Policy) -> None:
+    """Refuse a policy by which a cross-validation cannot be judged.
+
+    Raises:
+        UserError: it asks for a figure of one model.
+    """
+    for number, clause in enumerate(policy.clauses, start=1):
+        if not isinstance(clause, Average | OfClass):
+            raise UserError(
+                f"Clause {number} of the policy ({clause.kind}: {clause.name}) needs one model, and a cross-validation "
+                "has one per fold; leave the clause out, or train without folds."
+            )
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def load_policy(text: str) -> Policy:
+    """Understand a policy given as `default`, a YAML or JSON file, or the YAML or JSON itself.
+
+    Raises:
+        UserError: no such file, or a clause is unknown or out of range.
+    """
+    if text in PRESETS:
+        return PRESETS[text]
+    where = "the given text"
+    if "\n" not in text and not text.lstrip().startswith("{"):
+        where = text
+        try:
+            text = Path(text).read_text(encoding="utf-8")
+        except (OSError, ValueError):  # ValueError: a name with a null byte, a file that is not UTF-8
+            raise UserError(f"There is no policy {where!r}; expected default, or a YAML or JSON file.") from None
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"The policy in {where} is not valid YAML: {' '.join(str(error).split())}.") from None
+    return check_policy(fields, where)
 
 
-def _share(value: Any) -> float | None:
-    """The value if it is a number in 0..1 (which NaN is not, nor JSON's true), else None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and 0 <= value <= 1 else None
+def check_policy(fields: object, where: str) -> Policy:
+    """A policy from what was read of a file.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return Policy.model_validate(fields)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_place(e['loc'])}: {e['msg'].removeprefix('Value error, ')}, received {e['input']!r:.200}"
+            for e in error.errors()
+        )
+        raise UserError(f"The policy in {where} is not valid: {problems}.") from None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Where in a policy, for people: ('clauses', 1, 'class', 'figure') is "clause 2 (class), figure"."""
+    match location:
+        case ("clauses", int(index)):
+            return f"clause {index + 1}"
+        case ("clauses", int(index), kind):
+            return f"clause {index + 1} ({kind})"
+        case ("clauses", int(index), kind, *field):
+            return f"clause {index + 1} ({kind}), {'.'.join(map(str, field))}"
+        case _:
+            return ".".join(map(str, location)) or "policy"
+
+
+def _spoken(figure: str) -> str:
+    special = {"f1": "F1", "auc": "AUC", "ppv": "PPV", "npv": "NPV", "ece": "ECE", "brier": "Brier score"}
+    special |= {"nll": "log loss", "malignant_auc": "malignant AUC"}
+    return special.get(figure, figure.replace("_", " "))

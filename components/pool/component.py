@@ -18,8 +18,7 @@ def pool(
     classification: Output[ClassificationMetrics],
     report: Output[HTML],
     pooled: Output[Dataset],
-    gate_metric: str = "macro_f1",
-    threshold: float = 0.7,
+    policy: str = "default",
     seed: int = 0,
 ):
     """Measure a method by the out-of-fold predictions of a cross-validation, and judge it.
@@ -35,8 +34,7 @@ def pool(
         classification: the confusion matrix, and the ROC curve of melanoma against the rest.
         report: a self-contained HTML page.
         pooled: one row per image with its fold and its probabilities.
-        gate_metric: what the gate judges by: macro_f1, weighted_f1, balanced_accuracy, accuracy or macro_auc.
-        threshold: the least value of that metric that passes, above 0 and not above 1.
+        policy: what the gate judges by: default (macro-F1 of at least 0.70), or a policy as JSON.
         seed: of the bootstrap intervals.
     """
     from components.common.step import run_step
@@ -53,8 +51,7 @@ def pool(
         classification=classification.path,
         report=report.path,
         pooled=pooled.path,
-        gate_metric=gate_metric,
-        threshold=threshold,
+        policy=policy,
         seed=seed,
     )
     for name, value in result.headline.items():

@@ -19,7 +19,8 @@ from components.common.tables import read_table, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.evaluate.curves import RocCurve, roc_curve
 from components.gate.gate import read_evaluation
-from components.gate.policy import check_policy, judge
+from components.gate.judge import judge
+from components.gate.policy import check_pooled, load_policy
 from components.pool.report import render_report
 
 SCORE_COLUMNS = ("image_id", "lesion_id", "dx", "predicted", *(f"p_{label}" for label in LABELS))
@@ -50,8 +51,7 @@ def pool(
     classification: str | Path,
     report: str | Path,
     pooled: str | Path,
-    gate_metric: str = "macro_f1",
-    threshold: float = 0.7,
+    policy: str = "default",
     seed: int = 0,
 ) -> Pooled:
     """Judge a method by the predictions that k models made, each on the lesions it never saw.
@@ -74,14 +74,14 @@ def pool(
         classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
         report: HTML file to write.
         pooled: Parquet file to write: the score tables, one after the other, with `fold`, from 1.
-        gate_metric: what the gate judges by, a key of AVERAGES.
-        threshold: the least value of it that passes.
+        policy: what the gate judges by, as `load_policy` understands it: averages and figures of classes.
         seed: of the bootstrap.
 
     Raises:
         UserError: an input is unusable, a fold is missing, or an image or lesion is in two.
     """
-    check_policy(gate_metric, threshold)
+    asked = load_policy(policy)
+    check_pooled(asked)
     card = read_data_card(images)
     table, documents = _read_folds(scores, evaluations)
     _require_each_image_once(table, read_metadata(images)["image_id"])
@@ -89,18 +89,10 @@ def pool(
     truth = table["dx"].map(LABEL_INDEX).to_numpy(np.int64)
     probabilities = table[[f"p_{label}" for label in LABELS]].to_numpy(np.float64)
     measured = measure(truth, probabilities, table["lesion_id"].tolist(), seed)
-    verdict = judge(measured, gate_metric, threshold)
 
     folds = [_fold(number, rows, documents[number - 1]) for number, rows in table.groupby("fold")]  # pyright: ignore
     document: dict[str, Any] = finite(
         {
-            "verdict": verdict.verdict,
-            "gate": {
-                "metric": verdict.metric,
-                "threshold": verdict.threshold,
-                "value": verdict.value,
-                "reasons": verdict.reasons,
-            },
             "method": METHOD.format(folds=len(folds)),
             "metrics": measured,
             "folds": folds,
@@ -129,6 +121,8 @@ def pool(
             },
         }
     )
+    verdict = judge(document, asked)
+    document = {"verdict": verdict.verdict, "gate": finite(verdict.section()), **document}
     roc = roc_curve(truth, probabilities, "mel")
     headline = {name: float(measured[name]) for name in AVERAGES if measured[name] is not None}
     write_table(table, pooled)
@@ -140,7 +134,7 @@ def pool(
     facts = {
         "verdict": verdict.verdict,
         "macro_f1_interval": measured["macro_f1_interval"],
-        **document["gate"],
+        **{name: document["gate"][name] for name in ("metric", "threshold", "value", "reasons")},
         "test_images": len(table),
         "folds": len(folds),
         "macro_f1_of_folds": [fold["macro_f1"] for fold in folds],

@@ -13,9 +13,9 @@ from components.common.metrics import AVERAGES, format_figure
 from components.common.page import load_template, render_page
 from components.common.pictures import PALETTE, new_figure, to_svg
 from components.common.taxonomy import DIAGNOSES, LABEL_INDEX, LABELS
-from components.evaluate import report as evaluation_report
 from components.evaluate.curves import draw_roc
-from components.evaluate.examples import pick_examples
+from components.evaluate.examples import format_sure, pick_examples
+from components.evaluate.report import STYLE
 
 
 def render_report(
@@ -36,7 +36,7 @@ def render_report(
     probabilities = scores[[f"p_{label}" for label in LABELS]].to_numpy(np.float64)
     truth = scores["dx"].map(LABEL_INDEX).to_numpy(np.int64)
     aucs = {label: entry["auc"] for label, entry in metrics["per_class"].items()}
-    right, wrong = pick_examples(scores, images)
+    examples = pick_examples(scores, images)
     context = {
         "evaluation": evaluation,
         "card": card,
@@ -44,12 +44,12 @@ def render_report(
         "diagnoses": DIAGNOSES,
         "picture": Markup(draw_folds(evaluation["folds"], metrics)),
         "roc": Markup(draw_roc(truth, probabilities, aucs)),
-        "right": right,
-        "wrong": wrong,
+        "right": examples.right,
+        "wrong": examples.wrong,
         "errors": int((scores["dx"] != scores["predicted"].fillna("")).sum()),
     }
-    template = load_template(Path(__file__).with_name("report.html.j2"), figure=format_figure)
-    style = Path(evaluation_report.__file__).with_name("report.css").read_text(encoding="utf-8")
+    template = load_template(Path(__file__).with_name("report.html.j2"), figure=format_figure, sure=format_sure)
+    style = STYLE.read_text(encoding="utf-8")
     synthetic = evaluation["data"]["synthetic"]
     title = f"lesionflow cross-validation: {evaluation['verdict']}" + (" (synthetic data)" if synthetic else "")
     return render_page(title, template.render(context), style)

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from components.common import storage
 from components.common.errors import UserError
 from components.common.metrics import AVERAGES
-from components.promote.registry import CHAMPION, named_version, read_card
+from components.common.registry import CHAMPION, named_version, read_card
 
 Replace = Literal["better", "always"]
 """When a version takes the place of the champion: if it is better, or whatever it is."""

@@ -1,7 +1,7 @@
 """KFP adapter of the promote step."""
 
 from kfp import dsl
-from kfp.dsl import HTML, Artifact, Input, Model
+from kfp.dsl import HTML, Artifact, Dataset, Input, Markdown, Model
 
 from components.common.container_image import LEAN_IMAGE
 
@@ -11,6 +11,10 @@ def promote(
     model: Input[Model],
     evaluation: Input[Artifact],
     report: Input[HTML],
+    train: Input[Dataset],
+    validation: Input[Dataset],
+    scores: Input[Dataset],
+    model_card: Input[Markdown],
     registry: str,
     gate_verdict: str = "",
     replace_champion: str = "better",
@@ -21,6 +25,10 @@ def promote(
         model: the fine-tuned model.
         evaluation: the JSON file that evaluate wrote.
         report: the HTML page that evaluate wrote.
+        train: the training table of the model, so that a later one is not compared with it on what it was trained on.
+        validation: the validation table, likewise.
+        scores: the score table that evaluate wrote.
+        model_card: the Markdown page that evaluate wrote.
         registry: folder, or gs:// or s3:// prefix, of the published models.
         gate_verdict: the gate's answer; makes this step wait for it.
         replace_champion: better (than the champion, by the gate's metric), or always.
@@ -37,6 +45,10 @@ def promote(
         model=model.path,
         evaluation=evaluation.path,
         report=report.path,
+        train=train.path,
+        validation=validation.path,
+        scores=scores.path,
+        model_card=model_card.path,
         registry=registry,
         gate_verdict=gate_verdict,
         replace_champion=replace_champion,

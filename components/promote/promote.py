@@ -3,9 +3,12 @@
 import json
 import shutil
 import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from components.common import storage
 from components.common.errors import UserError
@@ -13,16 +16,30 @@ from components.common.files import file_digest, finite, whole_folder, write_jso
 from components.common.metrics import format_figure
 from components.common.model_folder import model_file
 from components.common.progress import report as tell
+from components.common.registry import (
+    CARD,
+    MODEL_CARD,
+    REPORT,
+    SCORES,
+    SPLIT,
+    list_contents,
+    published_card,
+    version_uri,
+)
+from components.common.tables import SPLIT_COLUMNS, read_table, table_digest, write_table
 from components.gate.gate import read_evaluation, read_verdict
-from components.gate.policy import Verdict
+from components.gate.judge import Verdict
 from components.promote.champion import Standing, check_replace, move_champion
-from components.promote.registry import CARD, REPORT, list_contents, published_card, version_uri
 
 
 def promote(
     model: str | Path,
     evaluation: str | Path,
     report: str | Path,
+    train: str | Path,
+    validation: str | Path,
+    scores: str | Path,
+    model_card: str | Path,
     registry: str,
     gate_verdict: str = "",
     replace_champion: str = "better",
@@ -36,6 +53,11 @@ def promote(
         model: the model folder.
         evaluation: the file that evaluate wrote.
         report: the page that evaluate wrote.
+        train: the training table of the model; with the next two, so that a later model is compared with this
+            version on lesions that are new to both.
+        validation: the validation table.
+        scores: the score table that evaluate wrote.
+        model_card: the Markdown page that evaluate wrote.
         registry: folder, or gs:// or s3:// prefix; a folder is created if it does not exist.
         gate_verdict: what the gate answered; empty if it was not asked.
         replace_champion: `better` leaves the champion in use unless this model's value of the gate's
@@ -45,8 +67,8 @@ def promote(
         URI of the version, champion or not.
 
     Raises:
-        UserError: the verdict is not "passed", the evaluation is of another model, or the registry
-            cannot be written.
+        UserError: the verdict is not "passed", the evaluation is of another model or other tables, or the
+            registry cannot be written.
     """
     when = check_replace(replace_champion)
     verdict = read_verdict(evaluation)
@@ -59,9 +81,11 @@ def promote(
     if file_digest(model_file(model)) != document.get("model_sha256"):
         raise UserError(f"{evaluation} judges another model than the one in {model}; pass the two of one run.")
 
+    split = _split(train, validation, scores, document, evaluation)
+    files = _Files(Path(model), Path(report), split, Path(scores), Path(model_card))
     digest = file_digest(evaluation)[:8]
     # A retrain on unchanged data ends with the same evaluation, over and over.
-    card = published_card(registry, digest) or _publish(model, report, registry, document, digest)
+    card = published_card(registry, digest) or _publish(files, registry, document, digest)
     uri = version_uri(registry, card["version"])
     standing = move_champion(registry, card, when)
     if standing.outcome != "stands":
@@ -71,9 +95,36 @@ def promote(
     return uri
 
 
-def _publish(
-    model: str | Path, report: str | Path, registry: str, document: dict[str, Any], evaluation_digest: str
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Files:
+    """What a version is made of."""
+
+    model: Path
+    report: Path
+    split: pd.DataFrame
+    scores: Path
+    model_card: Path
+
+
+def _split(
+    train: str | Path, validation: str | Path, scores: str | Path, document: dict[str, Any], evaluation: str | Path
+) -> pd.DataFrame:
+    """All images of the split as one table.
+
+    Raises:
+        UserError: a table is not the one that was evaluated.
+    """
+    digests = (document.get("data") or {}).get("tables") or {}
+    tables: list[pd.DataFrame] = []
+    for fold, path in (("train", train), ("validation", validation), ("test", scores)):
+        table = read_table(path, SPLIT_COLUMNS[:-1]).assign(fold=fold)
+        if table_digest(table) != digests.get(fold):
+            raise UserError(f"{path} is not the {fold} table of {evaluation}; pass the files of one run.")
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _publish(files: _Files, registry: str, document: dict[str, Any], evaluation_digest: str) -> dict[str, Any]:
     """Make a version and return its card, which is the last file to appear."""
     created = datetime.now(UTC)
     version = f"{created:%Y%m%dT%H%M%SZ}-{evaluation_digest}"
@@ -81,12 +132,12 @@ def _publish(
     card = {"version": version, "created": created.isoformat(timespec="seconds"), **document}
     if storage.is_remote(uri):
         with tempfile.TemporaryDirectory() as temporary:
-            card["files"] = _copy(model, report, Path(temporary))
+            card["files"] = _copy(files, Path(temporary))
             storage.upload_folder(temporary, uri)
             storage.write_bytes(storage.join(uri, CARD), _text(card))
     else:
         with whole_folder(storage.local_path(uri)) as folder:
-            card["files"] = _copy(model, report, folder)
+            card["files"] = _copy(files, folder)
             write_json(folder / CARD, card)
     return card
 
@@ -104,11 +155,14 @@ def _tell(uri: str, standing: Standing, verdict: Verdict) -> None:
         tell("figure", text=f"version {version}" + (" is the champion already" if standing.outcome == "stands" else ""))
 
 
-def _copy(model: str | Path, report: str | Path, folder: Path) -> list[dict[str, Any]]:
-    """Put model and report into `folder`, and list what it then holds."""
+def _copy(files: _Files, folder: Path) -> list[dict[str, Any]]:
+    """Put everything into `folder`, and list what it then holds."""
     # A model folder may itself be a version, with a card of its own.
-    shutil.copytree(model, folder, ignore=shutil.ignore_patterns(CARD), dirs_exist_ok=True)
-    shutil.copyfile(report, folder / REPORT)
+    shutil.copytree(files.model, folder, ignore=shutil.ignore_patterns(CARD), dirs_exist_ok=True)
+    shutil.copyfile(files.report, folder / REPORT)
+    shutil.copyfile(files.scores, folder / SCORES)
+    shutil.copyfile(files.model_card, folder / MODEL_CARD)
+    write_table(files.split, folder / SPLIT)
     return list_contents(folder)
 
 

@@ -33,10 +33,18 @@ def submit(
     weights: Annotated[
         str, typer.Option(help="imagenet, none, a gs:// or s3:// file, or one in the image.")
     ] = "imagenet",
-    min_f1: Annotated[float, typer.Option(help="Least value of the gate's metric that passes.")] = 0.7,
-    metric: Annotated[str, typer.Option(help="What the gate judges.")] = "macro_f1",
+    min_f1: Annotated[
+        float | None, typer.Option(help="Least value of the gate's metric that passes.", show_default="0.7")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="What the gate judges.", show_default="macro_f1")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="YAML or JSON file of all that the gate asks for, instead.", show_default="none")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, the batch order and the augmentation.")] = 0,
     duplicate_pairs: Annotated[str, typer.Option(help="gs:// or s3:// CSV of pairs that stay on one side.")] = "",
+    leak_guard: Annotated[
+        bool, typer.Option(help="Look for near-duplicates, and keep them on one side of the split.")
+    ] = True,
     fixed_test: Annotated[str, typer.Option(help="gs:// or s3:// list of the test images.")] = "",
     folds: Annotated[
         int | None, typer.Option(help="Cross-validate with so many folds; promotes nothing.", show_default="none")
@@ -59,6 +67,7 @@ def submit(
     """Run the pipeline on a Kubeflow cluster."""
     from components.common.errors import UserError
     from components.common.recipe import load_recipe
+    from components.gate.policy import choose_policy
     from pipelines.cluster.profile import load_profile
     from pipelines.cluster.submit import check_pinned, prepare, send
     from pipelines.cluster.values import check_uri, check_values
@@ -70,9 +79,9 @@ def submit(
         "recipe": load_recipe(recipe).model_dump_json(),
         "weights": weights,
         "duplicate_pairs": duplicate_pairs,
+        "leak_guard": leak_guard,
         "seed": seed,
-        "gate_metric": metric,
-        "threshold": min_f1,
+        "policy": choose_policy(policy, metric, min_f1, folds).text(),
     }
     if folds is not None:
         from pipelines.cross_validation import check_folds

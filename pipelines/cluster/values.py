@@ -1,6 +1,6 @@
 """What the pipeline may be asked to do on a cluster, judged before anything is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +9,8 @@ from components.common.container_image import WEIGHTS_FOLDER
 from components.common.errors import UserError
 from components.common.recipe import PRESETS, load_recipe
 from components.common.storage import is_remote
-from components.gate.policy import check_policy
+from components.gate.policy import PRESETS as POLICIES
+from components.gate.policy import check_pooled, load_policy
 
 _PLACES = {
     "source": (),
@@ -41,8 +42,13 @@ def check_values(parameters: Mapping[str, Any], options: Mapping[str, str] | Non
     if "weights" in parameters:
         _check_weights(called("weights"), parameters["weights"])
     if "recipe" in parameters:
-        _check_recipe(called("recipe"), parameters["recipe"])
-    check_policy(parameters.get("gate_metric", "macro_f1"), parameters.get("threshold", 0.7))
+        _check_sent(called("recipe"), parameters["recipe"], PRESETS)
+        load_recipe(parameters["recipe"])
+    if "policy" in parameters:
+        _check_sent(called("policy"), parameters["policy"], POLICIES)
+        policy = load_policy(parameters["policy"])
+        if "registry" not in parameters:  # a cross-validation: it has none, and the training pipeline needs one
+            check_pooled(policy)
 
 
 def check_uri(option: str, uri: str, words: tuple[str, ...] = ()) -> str:
@@ -70,11 +76,10 @@ def _check_weights(option: str, weights: str) -> None:
         raise UserError(f"{option} {weights} leads out of its folder; expected a file below {WEIGHTS_FOLDER}.")
 
 
-def _check_recipe(option: str, recipe: str) -> None:
-    """A preset, or the recipe itself: pods see no file of this machine."""
-    if recipe not in PRESETS and "\n" not in recipe and not recipe.lstrip().startswith("{"):
+def _check_sent(option: str, text: str, presets: Collection[str]) -> None:
+    """A preset, or the recipe or policy itself: pods see no file of this machine."""
+    if text not in presets and "\n" not in text and not text.lstrip().startswith("{"):
         raise UserError(
-            f"{option} {recipe} is no preset, and pods see no file of this machine; expected one of "
-            f"{', '.join(PRESETS)}, or the recipe itself as JSON."
+            f"{option} {text} is no preset, and pods see no file of this machine; expected one of "
+            f"{', '.join(presets)}, or the {option.lstrip('-')} itself as JSON."
         )
-    load_recipe(recipe)

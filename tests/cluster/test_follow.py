@@ -46,7 +46,7 @@ def test_a_run_that_passes(api: KfpApiServer, lesionflow: Command) -> None:
     assert lines[0] == ["✓", "fingerprint", "done", "10.0", "s"]
     assert lines[1] == ["↻", "ingest", "reused"]
     assert [line[1] for line in lines] == [
-        "fingerprint", "ingest", "split", "balance", "finetune-head", "finetune-partial", "finetune-full",
+        "fingerprint", "ingest", "duplicates", "split", "balance", "finetune-head", "finetune-partial", "finetune-full",
         "evaluate", "gate", "export", "promote",
     ]  # fmt: skip
     assert "Passed: the gate let the model through; it is in gs://bucket/registry" in result.out
@@ -54,7 +54,8 @@ def test_a_run_that_passes(api: KfpApiServer, lesionflow: Command) -> None:
 
 def test_a_cross_validation_shows_each_step_of_all_its_folds_as_one(api: KfpApiServer, lesionflow: Command) -> None:
     """The tasks are those of the folds as Argo's nodes appear in KFP's account; no cluster made them."""
-    before = [*work("fingerprint", "SUCCEEDED"), *work("ingest", "SUCCEEDED"), task("for-loop-2-loop", "RUNNING")]
+    before = [*work("fingerprint", "SUCCEEDED"), *work("ingest", "SUCCEEDED"), *work("duplicates", "SUCCEEDED")]
+    before.append(task("for-loop-2-loop", "RUNNING"))
     folds = [*work("split", "SUCCEEDED"), *work("split", "SUCCEEDED")]
     each = [
         entry for name in cross_validation.EACH_FOLD for entry in (*work(name, "SUCCEEDED"), *work(name, "SUCCEEDED"))
@@ -69,7 +70,7 @@ def test_a_cross_validation_shows_each_step_of_all_its_folds_as_one(api: KfpApiS
     assert (result.code, result.err) == (3, "")
     lines = lines_of(result.out)
     assert [line[1] for line in lines] == [*list(cross_validation.TASKS.values())]
-    assert lines[2] == ["✓", "split", "done", "20.0", "s", "done", "in", "2", "folds"]
+    assert lines[3] == ["✓", "split", "done", "20.0", "s", "done", "in", "2", "folds"]
 
     play(api, ("SUCCEEDED", [*before, *each, *work("pool", "SUCCEEDED"), *work("gate", "SUCCEEDED")]))
     passed = lesionflow("submit", "--data", "gs://bucket/data", "--folds", "2", "--wait")

@@ -60,10 +60,10 @@ def test_everything_is_sent_once(api: KfpApiServer, lesionflow: Command) -> None
         "checkpoints": "",
         "duplicate_pairs": "",
         "fixed_test": "",
+        "leak_guard": True,
         "weights": "imagenet",
         "seed": 7,
-        "gate_metric": "macro_f1",
-        "threshold": 0.65,
+        "policy": '{"clauses":[{"kind":"average","figure":"macro_f1","by":"value","at_least":0.65}]}',
     }
 
 
@@ -216,6 +216,8 @@ def test_images_must_be_pinned(
         (("--pipeline-root", "/root"), "--pipeline-root /root"),
         (("--min-f1", "1.5"), "above 0 and not above 1"),
         (("--metric", "f2"), "cannot judge by 'f2'"),
+        (("--policy", "none.yaml"), "There is no policy 'none.yaml'"),
+        (("--policy", "default", "--min-f1", "0.6"), "leave these out"),
         (("--recipe", "none.yaml"), "There is no recipe 'none.yaml'"),
         (("--profile", "none.yaml"), "There is no cluster profile 'none.yaml'"),
     ],

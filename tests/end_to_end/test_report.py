@@ -1,37 +1,28 @@
-"""The report, opened in a real browser."""
+"""The report of a run, opened in a real browser."""
 
 import json
-import re
-import shutil
-import subprocess
 
 import pytest
+from browser import DESKTOP, PHONE, axe_core, browser, needed
 from command import summary_of
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; CI installs it")
-def test_the_report_opens_in_chromium_without_console_messages_or_requests(unbroken, tmp_path):
+@needed
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_report_opens_in_chromium_without_messages_requests_or_barriers(unbroken, tmp_path, size):
     report = unbroken / "latest" / "report.html"
-    net_log = tmp_path / "net.json"
 
-    result = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
-            "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}",
-            "--enable-logging=stderr", f"--log-net-log={net_log}", "--dump-dom", report.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )  # fmt: skip
+    with browser(tmp_path / "profile") as page:
+        page.open(report.as_uri(), size)
+        text = page.run("document.body.innerText")
+        wide, screen = page.run("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        violations = page.violations(axe_core())
 
-    assert result.returncode == 0, result.stderr
-    assert "CONSOLE" not in result.stderr, result.stderr
-    requested = set(re.findall(r'"url":"(https?://[^"]+)"', net_log.read_text()))
-    assert not {url for url in requested if "google" not in url}  # Chromium's own start-up calls
-    assert f"{summary_of(unbroken)['metrics']['macro_f1']:.3f}" in result.stdout
+    assert [address for address in page.requests[1:] if not address.startswith("data:")] == []
+    assert page.messages == []
+    assert wide <= screen
+    assert violations == []
+    assert f"{summary_of(unbroken)['metrics']['macro_f1']:.3f}" in text
 
 
 def test_the_report_says_that_its_data_is_synthetic(unbroken):

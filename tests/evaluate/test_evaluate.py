@@ -27,9 +27,17 @@ def test_a_good_model_is_evaluated_judged_and_described(tmp_path, monkeypatch):
 
     document = strict_json(world.out("evaluation"))
     assert document["verdict"] == "passed"
-    assert document["gate"] == {
-        "metric": "macro_f1", "threshold": 0.7, "value": document["metrics"]["macro_f1"], "reasons": []
+    value, interval = document["metrics"]["macro_f1"], document["metrics"]["macro_f1_interval"]
+    clause = {
+        "clause": "macro-F1", "kind": "average", "by": "value", "requires": "at least 0.7", "limit": 0.7,
+        "value": value, "interval": interval, "held": True, "reason": None,
+        "text": f"macro-F1: {value:.3f}, 95 % interval {interval[0]:.3f} to {interval[1]:.3f}; asked for: at least 0.7",
     }  # fmt: skip
+    assert document["gate"] == {
+        "metric": "macro_f1", "threshold": 0.7, "value": value, "reasons": [], "clauses": [clause],
+        "policy": {"clauses": [{"kind": "average", "figure": "macro_f1", "by": "value", "at_least": 0.7}]},
+    }  # fmt: skip
+    assert document["champion"] is None
     assert document["metrics"]["accuracy"] == pytest.approx(40 / 42)
     low, high = document["metrics"]["macro_f1_interval"]
     assert low < document["metrics"]["macro_f1"] < high
@@ -39,7 +47,7 @@ def test_a_good_model_is_evaluated_judged_and_described(tmp_path, monkeypatch):
     assert document["training"]["recipe"]["name"] == "tiny-test"
     assert document["seed"] == 4
     assert document["artifacts"] == {
-        **world.inputs(), **{name: str(world.out(name)) for name in ("report", "scores", "evaluation")}
+        **world.inputs(), **{name: str(world.out(name)) for name in ("report", "scores", "model_card", "evaluation")}
     }  # fmt: skip
     assert result.headline["macro_f1"] == document["metrics"]["macro_f1"]
     assert gate(world.out("evaluation")) == "passed"
@@ -132,13 +140,20 @@ def test_an_empty_test_table_is_refused(tmp_path, monkeypatch):
         world.evaluate(monkeypatch, _answers({}))
 
 
-@pytest.mark.parametrize(("policy", "says"), [({"gate_metric": "f1"}, "macro_f1"), ({"threshold": 70}, "threshold")])
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("{clauses: [{kind: average, figure: f1, at_least: 0.7}]}", "macro_f1"),
+        ("{clauses: [{kind: average, figure: macro_f1, at_least: 70}]}", "at_least"),
+        ("nowhere.yaml", "no policy"),
+    ],
+)
 def test_a_policy_by_which_nothing_can_be_judged_is_refused_before_any_work(tmp_path, policy, says):
     from components.evaluate.evaluate import evaluate
 
     paths = {name: str(tmp_path / name) for name in ("images", "train", "validation", "test", "model", *OUTPUTS)}
     with pytest.raises(UserError, match=says):
-        evaluate(**paths, **policy)
+        evaluate(**paths, policy=policy)
 
 
 def test_a_model_folder_without_history_is_refused(tmp_path, monkeypatch):

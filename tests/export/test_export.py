@@ -16,13 +16,13 @@ from components.common.errors import UserError
 from components.common.files import file_digest
 from components.common.model_folder import load_model, read_calibration, write_labels
 from components.common.pixels import decode
+from components.common.registry import list_contents
 from components.common.taxonomy import LABELS
 from components.evaluate.calibration import scale
 from components.export import export as module
 from components.export import onnx_model, saved_model
 from components.export.export import TOLERANCE, export
 from components.export.pictures import encoded_pictures
-from components.promote.registry import list_contents
 
 SIZE = 32
 TEMPERATURE = 0.4

@@ -64,6 +64,38 @@ def test_an_edited_evaluation_of_a_weak_model_never_passes(tmp_path, edit):
         gate(tmp_path / "evaluation")
 
 
+@pytest.mark.parametrize("hits", [9, 6])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("value",), 0.95),
+        (("value",), None),
+        (("threshold",), 0.1),
+        (("reasons",), ["It is good."]),
+        (("clauses",), []),
+        (("clauses", 0, "held"), "yes"),
+        (("clauses", 0, "value"), 0.95),
+        (("clauses", 0, "limit"), 0.1),
+        (("policy", "clauses", 0, "at_least"), 0.1),
+        (("policy", "clauses", 0, "at_least"), "0.7"),
+        (("policy", "clauses"), []),
+        (("policy",), None),
+        (("policy",), "default"),
+    ],
+)
+def test_a_gate_section_that_does_not_follow_from_policy_and_figures_never_passes(tmp_path, hits, place, value):
+    document = write_evaluation(tmp_path / "evaluation", hits, 10 - hits)
+    *path, last = place
+    part = document["gate"]
+    for key in path:
+        part = part[key]
+    part[last] = value
+    (tmp_path / "evaluation").write_text(json.dumps(document | {"verdict": "passed"}))
+
+    with pytest.raises(UserError, match="evaluation"):
+        gate(tmp_path / "evaluation")
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '"passed"', '{"verdict": "passed"', "\xff\xfe", "null"])
 def test_a_damaged_evaluation_is_a_user_error(tmp_path, content):
     (tmp_path / "evaluation").write_bytes(content.encode("latin-1"))

@@ -1,114 +1,141 @@
-"""What the gate's policy must never let through."""
+"""What a policy may say, and how a mistake in one is told."""
 
-import copy
-import math
+from pathlib import Path
+from typing import get_args
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from components.common.errors import UserError
-from components.common.metrics import AVERAGES
+from components.common.metrics import AVERAGES, CLASS_FIGURES
 from components.common.taxonomy import LABELS
-from components.gate.policy import judge
+from components.evaluate import operating_points, subgroups
+from components.gate import policy as module
+from components.gate.policy import DEFAULT, AgainstChampion, OfClass, choose_policy, floor, load_policy
 
-SHARES = st.floats(0, 1)
-NO_NUMBERS = st.sampled_from([None, math.nan, math.inf, -math.inf, "0.9", True, [], {}, 1.01, -0.5])
-METRICS = st.sampled_from(sorted(AVERAGES))
-
-
-@st.composite
-def sound_metrics(draw: st.DrawFn) -> dict:
-    """Metrics of any model on a test set that has all classes."""
-    return {
-        **{name: draw(SHARES) for name in AVERAGES},
-        "per_class": {
-            label: {**{key: draw(SHARES) for key in ("precision", "recall", "f1")}, "support": draw(st.integers(1, 9))}
-            for label in LABELS
-        },
-        "invalid_predictions": 0,
-    }
+FLOOR = "{kind: average, figure: macro_f1, at_least: 0.7}"
+POLICY = f"""
+clauses:
+  - {FLOOR}
+  - {{kind: class, class: mel, figure: recall, by: lower, at_least: 0.5}}
+  - {{kind: operating_point, question: melanoma, at: specificity 0.9, figure: sensitivity, at_least: 0.7}}
+  - {{kind: operating_point, question: malignant, figure: auc, at_least: 0.9}}
+  - {{kind: subgroup, field: sex, group: female, figure: accuracy, at_least: 0.7}}
+  - {{kind: calibration, figure: ece, by: upper, at_most: 0.05}}
+  - {{kind: champion, figure: macro_f1, worse_by_at_most: 0.02}}
+"""
 
 
-@given(sound_metrics(), METRICS, st.floats(0.001, 1))
-def test_sound_figures_pass_exactly_if_they_reach_the_threshold(metrics, name, threshold):
-    verdict = judge(metrics, name, threshold)
+def test_a_policy_is_read_from_a_file_and_back_from_the_parameter_it_becomes(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(POLICY)
 
-    assert (verdict.verdict == "passed") == (metrics[name] >= threshold)
-    assert bool(verdict.reasons) == (verdict.verdict == "failed")
-    assert verdict.value == metrics[name]
+    policy = load_policy(str(tmp_path / "policy.yaml"))
 
-
-@given(sound_metrics(), METRICS, NO_NUMBERS)
-def test_a_metric_that_is_no_share_never_passes(metrics, name, broken):
-    metrics[name] = broken
-
-    verdict = judge(metrics, name, 0.001)
-
-    assert verdict.verdict == "failed"
-    assert verdict.value is None
+    assert [clause.kind for clause in policy.clauses] == [
+        "average", "class", "operating_point", "operating_point", "subgroup", "calibration", "champion"
+    ]  # fmt: skip
+    assert policy.clauses[1] == OfClass(label="mel", figure="recall", by="lower", at_least=0.5)
+    assert policy.clauses[-1] == AgainstChampion(figure="macro_f1", worse_by_at_most=0.02)
+    assert policy.compares
+    assert "\n" not in policy.text()
+    assert load_policy(policy.text()) == policy
+    assert load_policy("default") == DEFAULT == floor("macro_f1", 0.7)
+    assert not DEFAULT.compares
 
 
-@given(sound_metrics(), METRICS)
-def test_a_metric_that_is_absent_never_passes(metrics, name):
-    del metrics[name]
-
-    assert judge(metrics, name, 0.001).verdict == "failed"
+def test_the_example_in_the_module_is_one() -> None:
+    assert len(load_policy((module.__doc__ or "").split("\n\n")[1]).clauses) == 6
 
 
-@given(sound_metrics(), METRICS, st.sampled_from(LABELS), st.sampled_from([0, None, -1, math.nan, "absent", True, {}]))
-def test_a_class_without_test_images_never_passes(metrics, name, label, support):
-    metrics |= dict.fromkeys(AVERAGES, 1.0)
-    if support == "absent":
-        del metrics["per_class"][label]
-    else:
-        metrics["per_class"][label]["support"] = support
-
-    verdict = judge(metrics, name, 0.001)
-
-    assert verdict.verdict == "failed"
-    assert label in verdict.reasons[0]
+def test_it_names_what_an_evaluation_gives() -> None:
+    assert get_args(module.AverageFigure) == tuple(AVERAGES)
+    assert get_args(module.Label) == LABELS
+    assert get_args(module.ClassFigure) == CLASS_FIGURES
+    assert get_args(module.Question) == tuple(operating_points.QUESTIONS)
+    assert get_args(module.Point) == tuple(f"{target} {least:g}" for target, least in operating_points.TARGETS)
+    assert get_args(module.GroupField) == tuple(subgroups.COLUMNS)
+    assert get_args(module.AgeBand) == (*(name for name, _ in subgroups.AGE_BANDS), subgroups.UNKNOWN)
+    assert get_args(module.GroupFigure) == subgroups.FIGURES
 
 
-@given(sound_metrics(), METRICS, st.sampled_from(LABELS), st.sampled_from(["precision", "recall", "f1"]), NO_NUMBERS)
-def test_a_class_with_broken_figures_never_passes(metrics, name, label, figure, broken):
-    metrics |= dict.fromkeys(AVERAGES, 1.0)
-    metrics["per_class"][label][figure] = broken
+@pytest.mark.parametrize(
+    ("clause", "says"),
+    [
+        ("{kind: average, figure: f1, at_least: 0.5}", "clause 2 (average), figure: .*'f1'"),
+        ("{kind: class, class: mole, figure: recall, at_least: 0.5}", "clause 2 (class), class: .*'mole'"),
+        ("{kind: subgroup, field: skin, group: x, figure: accuracy, at_least: 0.5}", "clause 2 (subgroup), field"),
+        ("{kind: subgroup, field: age, group: young, figure: accuracy, at_least: 0.5}", "no age group 'young'"),
+        ("{kind: operating_point, question: melanoma, figure: ppv, at_least: 0.5}", "needs `at`, one of specificity"),
+        ("{kind: calibration, figure: brier, class: mel, at_most: 0.5}", "only ece is"),
+        ("{kind: calibration, figure: ece, at_least: 0.5}", "clause 2 (calibration), at_most: Field required"),
+        ("{kind: average, figure: macro_f1, at_most: 0.5}", "clause 2 (average), at_least"),
+        ("{kind: average, figure: macro_f1, by: upper, at_least: 0.5}", "clause 2 (average), by"),
+        ("{kind: average, figure: macro_f1, at_least: '0.5'}", "clause 2 (average), at_least"),
+        ("{kind: average, figure: macro_f1, at_least: true}", "clause 2 (average), at_least"),
+        ("{kind: average, figure: macro_f1, at_least: .nan}", "clause 2 (average), at_least"),
+        ("{kind: average, figure: macro_f1, at_least: 0}", "clause 2 (average), at_least"),
+        ("{kind: average, figure: macro_f1, at_least: 70}", "clause 2 (average), at_least"),
+        ("{kind: champion, figure: recall, worse_by_at_most: 0.1}", "clause 2 (champion), figure"),
+        ("{kind: champion, figure: macro_f1, worse_by_at_most: -0.1}", "clause 2 (champion), worse_by_at_most"),
+        ("{kind: fairness}", "clause 2: .*'fairness'"),
+        ("macro_f1", "clause 2: "),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_clause(tmp_path: Path, clause: str, says: str) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"clauses: [{FLOOR}, {clause}]")
+    pattern = says.replace("(", r"\(").replace(")", r"\)")
 
-    assert judge(metrics, name, 0.001).verdict == "failed"
+    with pytest.raises(UserError, match=pattern) as raised:
+        load_policy(str(file))
+
+    assert str(raised.value).startswith(f"The policy in {file} is not valid: ")
+    assert "\n" not in str(raised.value)
 
 
-@given(sound_metrics(), METRICS, st.sampled_from([None, [], "figures", 7]))
-@settings(max_examples=20)
-def test_figures_of_no_class_never_pass(metrics, name, per_class):
-    metrics["per_class"] = per_class
-
-    assert judge(metrics, name, 0.001).verdict == "failed"
-
-
-@given(sound_metrics())
-@settings(max_examples=20)
-def test_judging_changes_nothing(metrics):
-    before = copy.deepcopy(metrics)
-    judge(metrics, "macro_f1", 0.5)
-    assert metrics == before
-
-
-def test_predictions_that_are_not_numbers_never_pass():
-    metrics = {**dict.fromkeys(AVERAGES, 1.0), "invalid_predictions": 2}
-    metrics["per_class"] = {label: {"precision": 1, "recall": 1, "f1": 1, "support": 3} for label in LABELS}
-
-    assert judge(metrics, "macro_f1", 0.5).reasons == (
-        "The model gave probabilities that are not numbers for 2 images.",
-    )
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{clauses: []}", "a floor on one of the averages is needed"),
+        ("{clauses: [{kind: champion, figure: macro_f1, worse_by_at_most: 0.1}]}", "a floor on one of the averages"),
+        ("{}", "clauses: Field required"),
+        ("{clauses: [" + FLOOR + "], clause: []}", "clause: Extra inputs"),
+        ("{clauses: [", "not valid YAML"),
+        ("nowhere.yaml", "There is no policy 'nowhere.yaml'"),
+        ("", "There is no policy ''"),
+        ("\n", "is not valid: policy"),
+    ],
+)
+def test_what_is_no_policy_is_refused(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        load_policy(text)
 
 
-def test_an_unknown_metric_is_named_with_those_to_choose_from():
+def test_an_unknown_metric_is_named_with_those_to_choose_from() -> None:
     with pytest.raises(UserError, match=r"'f1'.*macro_f1, weighted_f1, balanced_accuracy, accuracy, macro_auc"):
-        judge({}, "f1", 0.7)
+        floor("f1", 0.7)
 
 
-@pytest.mark.parametrize("threshold", [0, -0.1, 1.01, math.nan, math.inf])
-def test_a_threshold_outside_its_range_is_refused(threshold):
+@pytest.mark.parametrize("threshold", [0, -0.1, 1.01, float("nan"), float("inf")])
+def test_a_threshold_outside_its_range_is_refused(threshold: float) -> None:
     with pytest.raises(UserError, match="above 0 and not above 1"):
-        judge({}, "macro_f1", threshold)
+        floor("macro_f1", threshold)
+
+
+def test_the_short_options_are_a_policy_of_one_clause_and_exclude_the_long_one(tmp_path: Path) -> None:
+    assert choose_policy(None, None, None, None) == DEFAULT
+    assert choose_policy(None, None, 0.6, None) == floor("macro_f1", 0.6)
+    assert choose_policy(None, "accuracy", None, 5) == floor("accuracy", 0.7)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    assert choose_policy(str(tmp_path / "policy.yaml"), None, None, None) == load_policy(POLICY)
+    for short in (("accuracy", None), (None, 0.5)):
+        with pytest.raises(UserError, match="leave these out"):
+            choose_policy(str(tmp_path / "policy.yaml"), *short, None)
+
+
+def test_what_asks_for_one_model_is_refused_for_a_cross_validation(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(f"clauses: [{FLOOR}, {{kind: class, class: mel, figure: f1, at_least: 0.5}}]")
+    assert len(choose_policy(str(tmp_path / "policy.yaml"), None, None, 5).clauses) == 2
+    champion = "{kind: champion, figure: macro_f1, worse_by_at_most: 0.02}"
+    (tmp_path / "policy.yaml").write_text(f"clauses: [{FLOOR}, {champion}]")
+    with pytest.raises(UserError, match=r"Clause 2 of the policy \(champion: difference of macro-F1 to the champion\)"):
+        choose_policy(str(tmp_path / "policy.yaml"), None, None, 5)

@@ -210,7 +210,7 @@ def test_the_command_warns_of_images_that_are_not_pinned(tmp_path, monkeypatch):
 
 
 def test_what_runs_in_the_lean_image_does_not_need_keras():
-    rooms = ("fingerprint", "ingest", "split", "balance", "gate", "promote", "pool")
+    rooms = ("fingerprint", "ingest", "duplicates", "split", "balance", "gate", "promote", "pool")
     program = "import sys\nsys.modules.update(dict.fromkeys(('keras', 'tensorflow')))\n"
     program += "".join(f"import components.{room}.{room}\n" for room in rooms)
 
@@ -248,7 +248,7 @@ def test_the_tasks_of_a_fold_ask_for_what_the_training_pipelines_do(folded, file
     loop = spec["components"]["comp-for-loop-2"]["dag"]["tasks"]
     tasks = plain["root"]["dag"]["tasks"]
     executors, configs = (d["deploymentSpec"]["executors"] for d in (spec, platform))
-    assert loop.keys() == tasks.keys() - {"fingerprint", "ingest", "gate", "export", "promote"}
+    assert loop.keys() == tasks.keys() - {"fingerprint", "ingest", "duplicates", "gate", "export", "promote"}
     for task in loop:
         name = f"exec-{task}"
         assert executors[name]["container"] == plain["deploymentSpec"]["executors"][name]["container"]

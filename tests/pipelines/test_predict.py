@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from judged import jpeg, make_model_folder, write_evaluation
+from judged import jpeg, make_model_folder, write_evaluation, write_split
 
 from components.common import storage
 from components.common.errors import UserError
@@ -57,9 +57,11 @@ def photos(tmp_path) -> Path:
 
 def _publish(model: Path, registry: str) -> str:
     scratch = model.parent
-    write_evaluation(scratch / "evaluation", 9, 1, model_sha256=file_digest(model / "model.keras"))
+    tables, digests = write_split(scratch)
+    digest = file_digest(model / "model.keras")
+    write_evaluation(scratch / "evaluation", 9, 1, model_sha256=digest, data={"tables": digests})
     (scratch / "report").write_text("<p>report</p>")
-    return promote(model, scratch / "evaluation", scratch / "report", registry)
+    return promote(model, scratch / "evaluation", scratch / "report", **tables, registry=registry)
 
 
 def classify(model: Path | str, images: list[Path | str], output: Path, **watching: Any) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from components.common.image_table import read_metadata
 from components.common.tables import read_table, write_table
 from components.common.taxonomy import LABELS
 from components.gate.gate import gate
+from components.gate.policy import floor
 from components.pool.pool import SCORE_COLUMNS, Pooled, pool
 
 OUTPUTS = ("evaluation", "metrics", "classification", "report", "pooled")
@@ -45,6 +46,8 @@ class Folds:
             "scores": self.scores(),
             "evaluations": self.evaluations(),
         }
+        if "threshold" in changes:
+            changes["policy"] = floor("macro_f1", changes.pop("threshold")).text()
         return pool(**inputs | {name: self.out(name) for name in OUTPUTS} | changes)
 
     def change_scores(self, fold: int, table: pd.DataFrame) -> None:
@@ -180,6 +183,12 @@ def test_an_evaluation_of_other_images_is_refused(folds: Folds):
         folds.pool()
 
 
+def test_a_policy_that_asks_for_one_model_is_refused(folds: Folds):
+    ece = "{kind: calibration, figure: ece, at_most: 0.1}"
+    with pytest.raises(UserError, match=r"Clause 2 of the policy \(calibration: ECE\) needs one model"):
+        folds.pool(policy="{clauses: [{kind: average, figure: accuracy, at_least: 0.5}, " + ece + "]}")
+
+
 def test_a_policy_that_judges_nothing_is_refused_first(folds: Folds):
-    with pytest.raises(UserError, match="cannot judge by 'f2'"):
-        folds.pool(gate_metric="f2")
+    with pytest.raises(UserError, match=r"clause 1 \(average\), figure: .* received 'f2'"):
+        folds.pool(policy="{clauses: [{kind: average, figure: f2, at_least: 0.5}]}")

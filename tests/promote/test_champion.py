@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 from gcs_server import GcsServer
-from judged import make_model_folder, write_evaluation
+from judged import make_model_folder, write_evaluation, write_split
 
 from components.common import storage
 from components.common.errors import UserError
 from components.common.files import file_digest
+from components.common.registry import champion_uri, fetch_model
 from components.promote.champion import Standing, move_champion
 from components.promote.promote import promote
-from components.promote.registry import champion_uri, fetch_model
 
 CROWD = 100
 
@@ -153,9 +153,11 @@ def test_whole_promotions_at_once_leave_every_version_and_the_best_in_use(regist
     def candidate(hits: int) -> dict[str, Path]:
         folder = tmp_path / f"run-{hits}"
         model = make_model_folder(folder / "model")
-        write_evaluation(folder / "evaluation", hits, 20 - hits, model_sha256=file_digest(model / "model.keras"))
+        tables, digests = write_split(folder)
+        digest = file_digest(model / "model.keras")
+        write_evaluation(folder / "evaluation", hits, 20 - hits, model_sha256=digest, data={"tables": digests})
         (folder / "report").write_text(f"<p>{hits}</p>")
-        return {"model": model, "evaluation": folder / "evaluation", "report": folder / "report"}
+        return {"model": model, "evaluation": folder / "evaluation", "report": folder / "report", **tables}
 
     candidates = [candidate(hits) for hits in (16, 18, 20, 15, 19, 17)]
     start = Barrier(len(candidates))

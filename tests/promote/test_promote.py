@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from judged import make_model_folder, strict_json, write_evaluation
+from judged import make_model_folder, strict_json, write_evaluation, write_split
 
 from components.common import storage
 from components.common.errors import UserError
 from components.common.files import file_digest
+from components.common.registry import champion_uri, fetch_model
 from components.promote.promote import promote
-from components.promote.registry import champion_uri, fetch_model
 
 
 @pytest.fixture
@@ -27,9 +27,11 @@ def candidate(tmp_path):
         folder = tmp_path / name
         model = make_model_folder(folder / name)
         digest = file_digest(model / "model.keras")
-        write_evaluation(folder / "evaluation", hits, 10 - hits, model_sha256=digest)
+        tables, digests = write_split(folder)
+        data = {"fingerprint": "f1n9e2", "tables": digests}
+        write_evaluation(folder / "evaluation", hits, 10 - hits, model_sha256=digest, data=data)
         (folder / "report").write_text(f"<p>{name}</p>")
-        return {"model": model, "evaluation": folder / "evaluation", "report": folder / "report"}
+        return {"model": model, "evaluation": folder / "evaluation", "report": folder / "report", **tables}
 
     return make
 
@@ -44,6 +46,7 @@ def test_a_promoted_model_is_the_champion_and_comes_back_whole(registry, candida
     for file in ("model.keras", "labels.json", "history.csv", "training.json", "tensorboard/events"):
         assert (folder / file).read_bytes() == (given["model"] / file).read_bytes()
     assert (folder / "report.html").read_text() == "<p>first</p>"
+    assert (folder / "README.md").read_text() == "# A model card\n"
     card = strict_json(folder / "card.json")
     assert card["verdict"] == "passed"
     assert card["data"]["fingerprint"] == "f1n9e2"

@@ -22,8 +22,7 @@ root:
       recipe: {parameterType: STRING, isOptional: true}
       checkpoints: {parameterType: STRING, isOptional: true}
       weights: {parameterType: STRING, isOptional: true}
-      gate_metric: {parameterType: STRING, isOptional: true}
-      threshold: {parameterType: NUMBER_DOUBLE, isOptional: true}
+      policy: {parameterType: STRING, isOptional: true}
 """
 
 

@@ -166,8 +166,18 @@ def test_what_others_made_is_left_to_them(api: KfpApiServer, schedule: Any, sche
         ({"parameters": "{source: gs://b/d, weights: /opt/weights/../x}"}, "leads out of its folder"),
         ({"parameters": "{source: gs://b/d, recipe: mine.yaml}"}, "recipe mine.yaml is no preset, and pods see no"),
         ({"parameters": "{source: gs://b/d, recipe: '{\"name\": 1}'}"}, "The recipe in the given text is not valid"),
-        ({"parameters": "{source: gs://b/d, gate_metric: f2}"}, "cannot judge by 'f2'"),
-        ({"parameters": "{source: gs://b/d, threshold: 70}"}, "above 0 and not above 1, received 70"),
+        ({"parameters": "{source: gs://b/d, policy: mine.yaml}"}, "policy mine.yaml is no preset, and pods see no"),
+        (
+            {"parameters": "{source: gs://b/d, policy: '{\"clauses\": [7]}'}"},
+            "The policy in the given text is not valid",
+        ),
+        (
+            {
+                "parameters": "{source: gs://b/d, policy: '{clauses: [{kind: average, figure: accuracy, at_least: 1}, "
+                "{kind: champion, figure: accuracy, worse_by_at_most: 0.1}]}'}"
+            },
+            "Clause 2 of the policy (champion: difference of accuracy to the champion) needs one model",
+        ),
         ({"pipeline_root": "/home/me/root"}, "pipeline_root /home/me/root is a path of this machine"),
         ({"cron": "0 3 * * 9"}, "day of week"),
     ],

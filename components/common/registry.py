@@ -4,6 +4,9 @@
     versions/20250131T120102Z-1a2b3c4d/
         model.keras, labels.json, ...  the model folder, so that the version can be loaded as it is
         report.html                    how it was judged
+        README.md                      its model card, where model hubs look for it
+        split.parquet                  every image that it was trained, validated and tested on, with its lesion
+        scores.parquet                 what it said of each test image
         card.json                      its figures, where it comes from, and every file's size and SHA-256
 
 A version counts only if it has its card, which is the last file to appear.
@@ -23,8 +26,16 @@ CHAMPION = "champion.json"
 VERSIONS = "versions"
 CARD = "card.json"
 REPORT = "report.html"
+MODEL_CARD = "README.md"
+SPLIT = "split.parquet"
+SCORES = "scores.parquet"
+
 
 _VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+
+
+class DamagedVersion(UserError):
+    """A version lacks files, or they are not those that were promoted."""
 
 
 def version_uri(registry: str, version: str) -> str:
@@ -51,6 +62,26 @@ def champion_uri(registry: str) -> str:
     if version is None:
         raise UserError(f"{uri} names no version; expected a champion pointer that lesionflow wrote; promote again.")
     return version_uri(registry, version)
+
+
+def champion_version(registry: str) -> str | None:
+    """The version in use; None if the registry has none yet, or does not exist.
+
+    Raises:
+        UserError: the pointer cannot be read or names no version, or it names one that is not complete.
+    """
+    uri = storage.join(registry, CHAMPION)
+    found = storage.read_versioned(uri)
+    if found is None:
+        return None
+    version = named_version(found[0])
+    if version is None or read_card(registry, version) is None:
+        why = "names no version" if version is None else f"names {version}, which is not complete"
+        raise UserError(
+            f"The champion cannot be compared with: {uri} {why}; promote a model with replace_champion=always, "
+            "judged by a policy without a clause on the champion."
+        )
+    return version
 
 
 def named_version(pointer: bytes) -> str | None:
@@ -109,7 +140,7 @@ def fetch_model(uri: str, folder: str | Path) -> Path:
     elif storage.exists(storage.join(uri, VERSIONS)):
         raise UserError(f"The registry {uri} has no {CHAMPION} yet; name one of its versions, or promote a model.")
     if not storage.exists(storage.join(uri, MODEL)):
-        raise UserError(
+        raise DamagedVersion(
             f"There is no model at {uri}: neither {CHAMPION} (a registry) nor {MODEL} (a version or a model folder)."
         )
     path = storage.download(uri, folder)
@@ -123,13 +154,13 @@ def _check_whole(uri: str, path: Path) -> None:
     try:
         files = [(str(file["name"]), file["sha256"]) for file in json.loads((path / CARD).read_bytes())["files"]]
     except FileNotFoundError:
-        raise UserError(
+        raise DamagedVersion(
             f"The version {uri} has no {CARD}, so it was never completed; promote the model again."
         ) from None
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{storage.join(uri, CARD)} is not a version's card; promote the model again.") from None
+        raise DamagedVersion(f"{storage.join(uri, CARD)} is not a version's card; promote the model again.") from None
     for name, digest in files:
         if not (path / name).is_file() or file_digest(path / name) != digest:
-            raise UserError(
+            raise DamagedVersion(
                 f"{storage.join(uri, name)} is missing or not the file that was promoted; promote the model again."
             )

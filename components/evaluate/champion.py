@@ -1,0 +1,99 @@
+"""The model against the version in use, on the same test lesions: those that version was not trained on."""
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.common.errors import UserError
+from components.common.metrics import AVERAGES, classification_metrics
+from components.common.model_folder import LoadedModel, load_model
+from components.common.paired import paired_differences
+from components.common.registry import SPLIT, DamagedVersion, fetch_model, version_uri
+from components.common.tables import SPLIT_COLUMNS, read_table
+from components.evaluate.statistics import LEAST_LESIONS, Judged
+
+Predict = Callable[[LoadedModel, pd.DataFrame], Judged]
+"""What a model says of the images of a table."""
+
+
+def compare_with_champion(
+    registry: str, version: str, test: pd.DataFrame, judged: Judged, predict: Predict, seed: int
+) -> dict[str, Any]:
+    """Compare a model with the version in use.
+
+    What that version was trained or validated on, it knows: those lesions, and those images should their lesion
+    have another id there, are left out for both models.
+
+    Args:
+        registry: folder, gs:// or s3:// prefix.
+        version: in it; empty if there is none yet.
+        test: the test table.
+        judged: what the model said of its images, in its order.
+        predict: of the champion.
+        seed: of the resampling.
+
+    Returns:
+        `status` (compared, none or not compared), `version`, `reason` (why it is not compared), `images` and `lesions`
+        of the comparison, `left_out` (likewise, because the champion knows them), `model` and `champion` (AVERAGES of
+        each on those images), and `differences` (model minus champion: value, interval, p).
+
+    Raises:
+        UserError: the registry cannot be read.
+    """
+    section: dict[str, Any] = {
+        "status": "not compared",
+        "version": version or None,
+        "reason": None,
+        "images": None,
+        "lesions": None,
+        "left_out": None,
+        "model": None,
+        "champion": None,
+        "differences": {},
+    }
+    if not version:
+        return section | {"status": "none", "reason": "The registry has no champion yet."}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = fetch_model(version_uri(registry, version), folder)
+        except DamagedVersion as error:  # what cannot be read at this moment raises, so that a retry can read it
+            return section | {"reason": str(error)}
+        if not (path / SPLIT).is_file():
+            return section | {"reason": f"The champion {version} does not say what it was trained on."}
+        try:
+            known, model = read_table(path / SPLIT, SPLIT_COLUMNS), load_model(path)
+        except UserError as error:
+            return section | {"reason": str(error)}
+        trained = known[known["fold"] != "test"]
+        new = ~(test["lesion_id"].isin(trained["lesion_id"]) | test["image_id"].isin(trained["image_id"])).to_numpy()
+        left, kept = test[~new], test[new]
+        section |= {
+            "images": len(kept),
+            "lesions": int(kept["lesion_id"].nunique()),
+            "left_out": {"images": len(left), "lesions": int(left["lesion_id"].nunique())},
+        }
+        if section["lesions"] < LEAST_LESIONS:
+            return section | {
+                "reason": f"The champion {version} was trained on all but {section['lesions']} of the test lesions; "
+                f"a comparison takes {LEAST_LESIONS}."
+            }
+        theirs = predict(model, kept)
+    ours = judged.probabilities[new]
+    if judged.invalid or theirs.invalid:
+        who = "model" if judged.invalid else "champion"
+        return section | {"reason": f"The {who} gave probabilities that are not numbers."}
+    differences = paired_differences(theirs.labels, ours, theirs.probabilities, theirs.lesion_ids, seed)
+    return section | {
+        "status": "compared",
+        "model": _averages(theirs.labels, ours),
+        "champion": _averages(theirs.labels, theirs.probabilities),
+        "differences": differences,
+    }
+
+
+def _averages(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
+    measured = classification_metrics(labels, probabilities)
+    return {name: measured[name] for name in AVERAGES}

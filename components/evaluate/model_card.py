@@ -1,0 +1,112 @@
+"""The model card: an evaluation's figures as Markdown, with the metadata that model hubs read.
+
+Sections follow Mitchell et al. 2019 (arXiv 1810.03993); the metadata Hugging Face's specification of model cards.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.common.metrics import AVERAGES, format_figure
+from components.common.page import load_template
+from components.common.taxonomy import DIAGNOSES
+from components.evaluate.checklist import claim_2024
+
+_METRICS: dict[str, tuple[str, dict[str, str]]] = {
+    "macro_f1": ("f1", {"average": "macro"}),
+    "weighted_f1": ("f1", {"average": "weighted"}),
+    "balanced_accuracy": ("recall", {"average": "macro"}),
+    "accuracy": ("accuracy", {}),
+    "macro_auc": ("roc_auc", {"average": "macro", "multi_class": "ovr"}),
+}
+"""Average -> the hub's name of the metric, and its arguments."""
+
+
+def render_model_card(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+    """Write the model card.
+
+    Args:
+        evaluation: the content of the evaluation file; every figure in the card comes from it.
+        card: the data card of the images.
+
+    Returns:
+        Markdown that begins with the metadata as YAML.
+    """
+    template = load_template(
+        Path(__file__).with_name("model_card.md.j2"), figure=format_figure, interval=_interval, code=_code, cell=_cell
+    )
+    body = template.render(
+        evaluation=evaluation,
+        card=card,
+        averages=AVERAGES,
+        diagnoses=DIAGNOSES,
+        recipe=evaluation["training"].get("recipe") or {},
+        checklist=claim_2024(evaluation, card),
+    )
+    metadata = yaml.safe_dump(_metadata(evaluation, card), sort_keys=False, allow_unicode=True)
+    return f"---\n{metadata}---\n\n{body}"
+
+
+def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any]:
+    synthetic = evaluation["data"]["synthetic"]
+    recipe: Mapping[str, Any] = evaluation["training"].get("recipe") or {}
+    dataset = (
+        {"type": "synthetic", "name": "synthetic images"} if synthetic else {"type": "ham10000", "name": "HAM10000"}
+    )
+    measured = [
+        {"type": kind, "name": AVERAGES[name], "value": evaluation["metrics"][name]}
+        | ({"args": dict(arguments)} if arguments else {})
+        for name, (kind, arguments) in _METRICS.items()
+        if evaluation["metrics"][name] is not None
+    ]
+    return {
+        "license": _licence(str(card.get("licence", ""))),
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "dermatology", "dermoscopy", "skin-lesion", "medical", "lesionflow"],
+        "datasets": [dataset["type"]],
+        "metrics": ["f1", "recall", "accuracy", "roc_auc"],
+        "model-index": [
+            {
+                "name": f"lesionflow-{recipe.get('name', 'model')}",
+                "results": [
+                    {
+                        "task": {"type": "image-classification", "name": "Skin-lesion classification"},
+                        "dataset": {
+                            **dataset,
+                            "split": "test",
+                            "args": {
+                                "fingerprint": evaluation["data"]["fingerprint"],
+                                "test_set": evaluation["data"]["test_set"],
+                            },
+                        },
+                        "metrics": measured,
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _licence(text: str) -> str:
+    """The hub's name of the licence of the data, which the model inherits unless its authors know better."""
+    names = {"CC BY-NC 4.0": "cc-by-nc-4.0", "Apache-2.0": "apache-2.0"}
+    return next((name for words, name in names.items() if words in text), "other")
+
+
+def _interval(interval: tuple[float, float] | tuple[None, None]) -> str:
+    low, high = interval
+    return "n/a" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _code(value: object) -> str:
+    """A value from outside, as it is, whatever it holds."""
+    text = _cell(value).replace("`", "'")
+    return f"`{text}`"
+
+
+def _cell(value: object) -> str:
+    """Text that stays in its cell of a table and is no markup."""
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
