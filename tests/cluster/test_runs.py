@@ -76,9 +76,9 @@ def test_status_of_the_newest(runs: list[str], api: KfpApiServer, lesionflow: Co
     assert [line[:3] for line in lines[:3]] == [
         ["✓", "fingerprint", "done"],
         ["▸", "ingest", "running"],
-        ["·", "split", "waiting"],
+        ["·", "duplicates", "waiting"],
     ]
-    assert len(lines) == 10
+    assert len(lines) == 12
 
 
 @pytest.mark.parametrize("how", ["id", "prefix", "name"])
