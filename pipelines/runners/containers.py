@@ -220,7 +220,11 @@ def _missing_outputs(command: Sequence[str]) -> list[str]:
     outputs = json.loads(command[command.index("--executor_input") + 1]).get("outputs", {})
     said = Path(outputs["outputFile"])
     values = json.loads(said.read_text()).get("parameterValues", {}) if said.exists() else {}
-    missing = [name for name in outputs.get("parameters", {}) if name not in values]
+    missing = [
+        name
+        for name, place in outputs.get("parameters", {}).items()
+        if name not in values and not Path(place["outputFile"]).exists()  # of an OutputPath, in a file of its own
+    ]
     for artifacts in outputs.get("artifacts", {}).values():
         missing += [artifact["uri"] for artifact in artifacts["artifacts"] if not Path(artifact["uri"]).exists()]
     return missing

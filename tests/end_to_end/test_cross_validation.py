@@ -34,7 +34,7 @@ def test_a_killed_cross_validation_goes_on_and_pools_what_each_model_never_saw(s
     assert result.returncode == 0, result.stdout + result.stderr
     summary = summary_of(output)
     expected = [f"fold {fold}/2 {step}" for fold in (1, 2) for step in EACH_FOLD]
-    assert list(summary["steps"]) == ["fingerprint", "ingest", *expected, "pool", "gate"]
+    assert list(summary["steps"]) == ["fingerprint", "ingest", "duplicates", *expected, "pool", "gate"]
     reused = [name for name in expected if summary["steps"][name]["status"] == "reused"]
     assert reused == expected[: expected.index("fold 2/2 finetune-partial")]
     assert "Going on after epoch" in (output / "latest" / "logs" / "fold-2" / "finetune-partial.log").read_text()

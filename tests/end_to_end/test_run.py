@@ -15,7 +15,7 @@ def test_a_passing_run_leaves_summary_report_model_logs_and_a_champion(unbroken)
     assert summary["gate"]["metric"] == "macro_f1"
     assert summary["gate"]["value"] == summary["metrics"]["macro_f1"] >= summary["gate"]["threshold"]
     assert {step["status"] for step in summary["steps"].values()} == {"done"}
-    assert len(summary["steps"]) == 10
+    assert len(summary["steps"]) == 12
     assert "<html" in (run / "report.html").read_text()
     assert (run / "model" / "model.keras").is_file()
     assert {"kfp.log", "ingest.log", "finetune-partial.log", "evaluate.log"} <= {
