@@ -43,3 +43,11 @@ def images() -> None:
 def docker_engine(images: None) -> Generator[docker.DockerClient]:
     with docker_client() as client:
         yield client
+
+
+@pytest.fixture
+def gpu_image_to_oneself() -> Generator[None]:
+    """For the one test that makes a GPU image for a moment, and the one that needs that there is none."""
+    with (Path(tempfile.gettempdir()) / "lesionflow-test-gpu-image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
