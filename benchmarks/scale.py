@@ -5,8 +5,10 @@
 DATA is a folder with HAM10000's zips and metadata. It is repeated under new image and lesion ids (a
 corner of each copy is painted over, so that the content differs too) into a temporary folder, which is
 removed in the end. Each step runs in a process of its own, as in a run; fine-tuning is one epoch of the
-`tiny` backbone at 96 px, once with the default budget of memory for decoded images and once with
-SMALL_BUDGET bytes. Printed is one table in Markdown:
+`tiny` backbone at 96 px. It and the search for near-duplicates run once with the default budget of memory for
+decoded images and once with SMALL_BUDGET bytes. The copies, each with its corner painted, are near-duplicates of
+their originals: past the data's own number of images the search finds every one of them, which no real data
+asks of it. Printed is one table in Markdown:
 
 seconds, CPU s   of the whole process and its children, Python's start and imports included
 peak             the most that the step's process ever had resident (VmHWM), and the most that its children
@@ -49,8 +51,11 @@ RECIPE = json.dumps(
         "head": {"epochs": 1, "learning_rate": 0.003, "trainable": 0},
     }
 )
-SMALL = f"finetune, {SMALL_BUDGET // 10**6} MB"
-STEPS = ("fingerprint", "ingest", "split", "balance", "finetune", SMALL, "evaluate")
+SMALL = f", {SMALL_BUDGET // 10**6} MB"
+STEPS = (
+    *("fingerprint", "ingest", "duplicates", f"duplicates{SMALL}"),
+    *("split", "balance", "finetune", f"finetune{SMALL}", "evaluate"),
+)
 
 
 def repeat(data: Path, images: int, target: Path) -> None:
@@ -98,6 +103,10 @@ def run_step(name: str, folder: Path) -> None:
         from components.ingest.ingest import ingest
 
         ingest(str(folder / "source"), "f", path["images"], str(folder / "quarantine"), str(folder / "card.html"))
+    elif name.startswith("duplicates"):
+        from components.duplicates.duplicates import find_duplicates
+
+        find_duplicates(path["images"], folder / "pairs.csv", folder / "sheet.html")
     elif name == "split":
         from components.split.split import split_images
 
@@ -118,14 +127,14 @@ def run_step(name: str, folder: Path) -> None:
         from components.evaluate.evaluate import evaluate
 
         inputs = (path["images"], path["balanced"], path["validation"], path["test"], path["model"])
-        outputs = ("evaluation", "metrics", "classification", "report", "scores")
+        outputs = ("evaluation", "metrics", "classification", "report", "scores", "model_card")
         evaluate(*inputs, **{output: folder / output for output in outputs})  # pyright: ignore[reportArgumentType]
 
 
 def measure(name: str, folder: Path) -> dict[str, float]:
     """Run a step and watch it."""
     environment = {**os.environ, "TMPDIR": str(folder)}
-    if name == SMALL:
+    if name.endswith(SMALL):
         environment[VARIABLE] = str(SMALL_BUDGET)
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, __file__, "--step", name, folder], env=environment, stdout=sys.stderr)
@@ -201,8 +210,8 @@ def main() -> None:
 
 
 def ratios(sizes: list[int], measured: dict[tuple[str, int], dict[str, float]]) -> str:
-    """CPU time of all steps but the second fine-tuning: for an image, and for each further image."""
-    total = [sum(measured[step, size]["CPU s"] for step in STEPS if step != SMALL) for size in sizes]
+    """CPU time of all steps but those repeated with SMALL_BUDGET: for an image, and for each further image."""
+    total = [sum(measured[step, size]["CPU s"] for step in STEPS if not step.endswith(SMALL)) for size in sizes]
     text = f"CPU seconds per image, {sizes[-1]:,} images against {sizes[0]:,}: "
     text += f"ratio {total[-1] / sizes[-1] / (total[0] / sizes[0]):.2f}"
     if len(sizes) > 2:

@@ -26,31 +26,35 @@ _FINE, _COARSE = 1.0, 12.0  # pixels: details between these two sizes are compar
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """How well one image lies on the other."""
+class Overlay:
+    """How one image lies on the other, by what their features say."""
 
     inliers: int
     """Features that agree on where it lies."""
-    correlation: float
-    """Of the details of both where they overlap, -1 to 1."""
-    overlap: float
-    """Share of the smaller of the two that the other covers, 0 to 1."""
     transform: NDArray[np.float64]
     """(2, 3): pixel coordinates of the first image (as it is, not mirrored) to those of the second."""
 
 
-def align(one: Features, other: Features, gray: Gray, other_gray: Gray, mirrored: bool) -> Alignment | None:
-    """Lay the first image on the second and see whether they show the same thing.
+@dataclass(frozen=True)
+class Alignment(Overlay):
+    """How well one image lies on the other."""
+
+    correlation: float
+    """Of the details of both where they overlap, -1 to 1."""
+    overlap: float
+    """Share of the smaller of the two that the other covers, 0 to 1."""
+
+
+def lay(one: Features, other: Features, mirrored: bool) -> Overlay | None:
+    """Lay the first image on the second.
 
     Args:
         one: features of the first image.
         other: of the second.
-        gray: the first image.
-        other_gray: the second.
         mirrored: whether to mirror the first image before.
 
     Returns:
-        None if they do not.
+        None if too few features agree.
     """
     import cv2
 
@@ -76,10 +80,15 @@ def align(one: Features, other: Features, gray: Gray, other_gray: Gray, mirrored
     if mirrored:
         flip = np.array([[-1.0, 0, one.width - 1], [0, 1, 0], [0, 0, 1]])
         transform = np.asarray(transform @ flip)
-    correlation, overlap = compare(gray, other_gray, transform)
+    return Overlay(len(spots), transform)
+
+
+def confirm(overlay: Overlay, gray: Gray, other: Gray) -> Alignment | None:
+    """See whether the pixels of two images agree as their features do; None if they do not."""
+    correlation, overlap = compare(gray, other, overlay.transform)
     if correlation < CORRELATION or overlap < OVERLAP:
         return None
-    return Alignment(len(spots), correlation, overlap, transform)
+    return Alignment(overlay.inliers, overlay.transform, correlation, overlap)
 
 
 def _match(one: Floats, other: Floats) -> NDArray[np.intp]:

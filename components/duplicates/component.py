@@ -11,13 +11,14 @@ def duplicates(images: Input[Dataset], pairs: Output[Dataset], sheet: Output[HTM
     """Find images under different lesion ids that show the same thing, so that no split tears them apart.
 
     Local features (SIFT) of all images are matched; where enough agree, one image is laid onto the other,
-    turned, zoomed or mirrored, and compared.
+    turned, zoomed or mirrored, and compared. Of exact copies one is looked at, as the split keeps them together
+    anyway. What is held of the images is in memory up to LESIONFLOW_PIXEL_MEMORY bytes, beyond that in a file.
 
     Args:
         images: the images that ingest wrote.
         pairs: CSV of the pairs found, with both labels and lesion ids, the surest first.
         sheet: the pairs as pictures, for a person to confirm.
-        search: false finds nothing and says so: the search holds 0.2 MB of memory per image.
+        search: false finds nothing and says so. The search takes some 20 ms of one core per image of 200x150 pixels.
     """
     from components.common.files import finite
     from components.common.step import run_step

@@ -1,25 +1,24 @@
 """Near-duplicate images under different lesion ids, found by their content."""
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
-from joblib import cpu_count
 
 from components.common.errors import UserError
 from components.common.files import whole_file, write_text
 from components.common.image_table import read_images, read_metadata
 from components.common.progress import report
-from components.duplicates.alignment import Alignment, align
-from components.duplicates.features import Features, Gray, detect_all, one_thread_each
+from components.duplicates.alignment import Alignment, Overlay, confirm, lay
+from components.duplicates.features import Features, Gray, decode, detect, map_on_all_cores, one_thread_each
 from components.duplicates.sheet import render_sheet
 from components.duplicates.shortlist import shortlist
+from components.duplicates.store import FeatureStore, GrayStore, Ints
 
 COLUMNS = (
     "image_id_1", "image_id_2", "lesion_id_1", "lesion_id_2", "dx_1", "dx_2",
@@ -27,7 +26,9 @@ COLUMNS = (
 )  # fmt: skip
 """Of the table of pairs, a CSV that `components.split.lists.read_found_pairs` reads."""
 
-_CHUNK = 256  # pairs aligned between two progress reports
+T = TypeVar("T")
+Pair = tuple[int, int, bool]
+"""Two images, by their rows in the metadata, sorted by image id; and whether the first is to be mirrored."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Found:
 def find_duplicates(images: str | Path, pairs: str | Path, sheet: str | Path, search: bool = True) -> dict[str, Any]:
     """Find images under different lesion ids that show the same thing, and lay them before a person.
 
+    Of images with the same content (`sha256`) only the first is looked at, and no pair is listed for the others:
+    the split keeps them together as it is. Features and decoded images stay within the budget of
+    `components.common.pixel_store`; what else is held grows by 10 to 30 kB per image.
+
     The answer depends neither on the order of the images nor on the number of cores.
 
     Args:
@@ -58,20 +63,21 @@ def find_duplicates(images: str | Path, pairs: str | Path, sheet: str | Path, se
         search: False writes a table without pairs and a page that says that nobody looked.
 
     Returns:
-        Figures: `searched`; `images`; `pairs` found under different lesion ids, of these `labels_disagree` and
-        `mirrored`; `images_without_features`; and, as a check of the search on this very data,
-        `same_lesion_pairs` and how many of them were found, `same_lesion_pairs_found`.
+        Figures: `searched`; `images`, of these `copies` that were not looked at; `pairs` found under different
+        lesion ids, of these `labels_disagree` and `mirrored`; `images_without_features`; and, as a check of the
+        search on this very data, `same_lesion_pairs` of the images looked at and how many of them were found,
+        `same_lesion_pairs_found`.
 
     Raises:
-        UserError: the images cannot be read.
+        UserError: the images cannot be read, or neither memory nor disk has room for what the search holds.
     """
-    metadata = _read(images)
+    everything = _read(images)
+    metadata = everything.drop_duplicates("sha256", ignore_index=True)
     found: list[Found] = []
-    features: list[Features] = []
+    featureless = 0
     if search:
-        with one_thread_each():
-            grays, features = _detect(images, metadata["image_id"].tolist())
-            found = _verify(grays, features)
+        originals = pd.Index(metadata["sha256"]).get_indexer(pd.Index(everything["sha256"]))
+        found, featureless = _search(images, metadata["image_id"].tolist(), originals.astype(np.int64))
     lesions = metadata["lesion_id"].to_numpy()
     across = [each for each in found if lesions[each.one] != lesions[each.other]]
     across.sort(key=lambda each: (-round(each.score, 4), each.one, each.other))
@@ -79,11 +85,12 @@ def find_duplicates(images: str | Path, pairs: str | Path, sheet: str | Path, se
     sizes = metadata["lesion_id"].value_counts()
     figures = {
         "searched": search,
-        "images": len(metadata),
+        "images": len(everything),
+        "copies": len(everything) - len(metadata),
         "pairs": len(table),
         "labels_disagree": int((table["dx_1"] != table["dx_2"]).sum()),
         "mirrored": int(table["mirrored"].sum()),
-        "images_without_features": sum(len(each.points) == 0 for each in features),
+        "images_without_features": featureless,
         "same_lesion_pairs": int((sizes * (sizes - 1) // 2).sum()),
         "same_lesion_pairs_found": len(found) - len(across),
     }
@@ -108,44 +115,81 @@ def _unreadable(images: str | Path, error: Exception) -> UserError:
     return UserError(f"A shard of {images} cannot be read ({reason}); run the ingest step again.")
 
 
-def _encoded(images: str | Path, image_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def _encoded(images: str | Path, image_ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
     try:
         yield from read_images(images, image_ids)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(images, error) from None
 
 
-def _detect(images: str | Path, image_ids: Sequence[str]) -> tuple[list[Gray], list[Features]]:
-    """Gray images and their features, in the order of `image_ids`, whatever that of the shards."""
-    found: dict[str, tuple[Gray, Features]] = {}
+def _search(images: str | Path, image_ids: Sequence[str], originals: Ints) -> tuple[list[Found], int]:
+    """The pairs that show the same thing, and the number of images without features."""
+    with one_thread_each():
+        features = _detect(images, image_ids)
+        overlays = _lay(features, shortlist(features, originals))
+        shapes, featureless = features.shapes, int((features.counts == 0).sum())
+        del features  # gives its room to the gray images
+        return _confirm(images, image_ids, shapes, overlays), featureless
+
+
+def _detect(images: str | Path, image_ids: Sequence[str]) -> FeatureStore:
+    """The features of all images, numbered in the order of `image_ids`, whatever that of the shards."""
+    numbers = {image_id: number for number, image_id in enumerate(image_ids)}
+    store = FeatureStore(len(numbers))
+
+    def one(item: tuple[str, bytes]) -> tuple[int, Gray, Features]:
+        gray = decode(item[1], item[0])
+        return numbers[item[0]], gray, detect(gray)
+
+    found = map_on_all_cores(one, _encoded(images, image_ids))
+    for number, gray, features in _reported(found, len(numbers)):
+        store.put(number, gray, features)
+    return store
+
+
+def _reported(items: Iterable[T], total: int) -> Iterator[T]:
+    """Report progress as items come by."""
     reported = 0.0
-    for image_id, gray, features in detect_all(_encoded(images, image_ids)):
-        found[image_id] = gray, features
-        if time.monotonic() - reported > 0.2 or len(found) == len(image_ids):
+    for done, item in enumerate(items, start=1):
+        yield item
+        if time.monotonic() - reported > 0.2 or done == total:
             reported = time.monotonic()
-            report("progress", done=len(found), total=len(image_ids))
-    return [found[name][0] for name in image_ids], [found[name][1] for name in image_ids]
+            report("progress", done=done, total=total)
 
 
-def _verify(grays: Sequence[Gray], features: Sequence[Features]) -> list[Found]:
-    """The pairs that show the same thing, each once, by whichever of its two senses fits better."""
-    candidates = shortlist(features).tolist()
+def _lay(features: FeatureStore, candidates: Ints) -> list[tuple[Pair, Overlay]]:
+    """The candidates whose features fit on each other, in their order."""
 
-    def one(candidate: tuple[int, int, int]) -> Found | None:
-        first, second, mirrored = candidate
-        alignment = align(features[first], features[second], grays[first], grays[second], bool(mirrored))
-        return alignment and Found(first, second, bool(mirrored), alignment)
+    def one(candidate: Ints) -> tuple[Pair, Overlay] | None:
+        first, second, mirrored = candidate.tolist()
+        overlay = lay(features[first], features[second], bool(mirrored))
+        return overlay and ((first, second, bool(mirrored)), overlay)
+
+    return list(filter(None, _reported(map_on_all_cores(one, candidates), len(candidates))))
+
+
+def _confirm(
+    images: str | Path, image_ids: Sequence[str], shapes: Ints, overlays: Sequence[tuple[Pair, Overlay]]
+) -> list[Found]:
+    """The pairs whose pixels agree, too, each once, by whichever of its two senses fits better."""
+    wanted = sorted({image for (first, second, _), _ in overlays for image in (first, second)})
+    numbers = {image_ids[image]: image for image in wanted}
+
+    def gray(item: tuple[str, bytes]) -> tuple[int, Gray]:
+        return numbers[item[0]], decode(item[1], item[0])
+
+    grays = GrayStore(wanted, shapes, map_on_all_cores(gray, _encoded(images, numbers)))
+
+    def one(laid: tuple[Pair, Overlay]) -> Found | None:
+        (first, second, mirrored), overlay = laid
+        alignment = confirm(overlay, grays[first], grays[second])
+        return alignment and Found(first, second, mirrored, alignment)
 
     best: dict[tuple[int, int], Found] = {}
-    waiting, done = iter(candidates), 0
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        while chunk := list(islice(waiting, _CHUNK)):
-            for found in filter(None, pool.map(one, chunk)):
-                pair = found.one, found.other
-                if pair not in best or found.score > best[pair].score:
-                    best[pair] = found
-            done += len(chunk)
-            report("progress", done=done, total=len(candidates))
+    for found in filter(None, map_on_all_cores(one, overlays)):
+        pair = found.one, found.other
+        if pair not in best or found.score > best[pair].score:
+            best[pair] = found
     return list(best.values())
 
 

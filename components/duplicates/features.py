@@ -1,10 +1,11 @@
 """Local features: points of an image that are found again when it is turned, zoomed or photographed anew."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from joblib import cpu_count
@@ -15,9 +16,11 @@ from components.common.errors import UserError
 SHORTER_SIDE = 150
 """Pixels to which larger images are brought first: it bounds the time, and finer detail is not needed here."""
 
-_MOST = 400  # features of an image; the strongest count
+MOST = 400
+"""Features of an image; the strongest count."""
+
 _CONTRAST = 0.012  # OpenCV's default, 0.04, leaves smooth skin without any
-_CHUNK = 512
+_CHUNK = 256
 
 # Mirroring an image reverses the rows of a SIFT descriptor's 4 x 4 cells (they follow the point's own direction,
 # so that is the axis of the reflection) and the sense of its 8 directions.
@@ -26,6 +29,8 @@ _MIRRORED = np.array([((3 - row) * 4 + column) * 8 + (8 - bin_) % 8
 
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -86,32 +91,20 @@ def detect(gray: Gray) -> Features:
     import cv2
 
     # Constructed anew each time (it costs nothing): one object must not be used by two threads.
-    keypoints, descriptors = cv2.SIFT.create(nfeatures=_MOST, contrastThreshold=_CONTRAST).detectAndCompute(gray, None)
+    keypoints, descriptors = cv2.SIFT.create(nfeatures=MOST, contrastThreshold=_CONTRAST).detectAndCompute(gray, None)
     if not keypoints:
         return Features(np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8), gray.shape[1])
-    order = np.argsort([-point.response for point in keypoints], kind="stable")[:_MOST]
+    order = np.argsort([-point.response for point in keypoints], kind="stable")[:MOST]
     points = np.array([(*point.pt, point.size, point.angle) for point in keypoints], np.float32)
     return Features(points[order], descriptors[order].astype(np.uint8), gray.shape[1])
 
 
-def detect_all(images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Gray, Features]]:
-    """Decode images and find their features, on all cores, in the order given.
-
-    Yields:
-        Image id, the gray image, its features.
-
-    Raises:
-        UserError: an image cannot be decoded.
-    """
-
-    def one(item: tuple[str, bytes]) -> tuple[str, Gray, Features]:
-        gray = decode(item[1], item[0])
-        return item[0], gray, detect(gray)
-
-    waiting = iter(images)
+def map_on_all_cores(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """`map`, on all cores, with a few hundred items in memory at a time; in the order given."""
+    waiting = iter(items)
     with ThreadPoolExecutor(cpu_count()) as pool:
         while chunk := list(islice(waiting, _CHUNK)):
-            yield from pool.map(one, chunk)
+            yield from pool.map(work, chunk)
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from PIL import Image
 
 from components.common.errors import UserError
 from components.common.image_table import SCHEMA, shard_name
+from components.common.pixel_store import VARIABLE
+from components.duplicates.alignment import CORRELATION, Overlay, compare, confirm
 from components.duplicates.component import duplicates
 from components.duplicates.duplicates import COLUMNS, find_duplicates
 from components.duplicates.features import Features, detect
-from components.duplicates.shortlist import _vote
 from components.split.lists import read_found_pairs
 
 Pixels = NDArray[np.uint8]
@@ -49,8 +50,16 @@ def encoded(pixels: Pixels, quality: int = 95) -> bytes:
     return buffer.getvalue()
 
 
-def write_images(folder: Path, images: Mapping[str, bytes], same_lesion: Mapping[str, str] | None = None) -> Path:
-    """An images artifact of two shards, in the order given; an image has a lesion of its own unless told otherwise."""
+def write_images(
+    folder: Path,
+    images: Mapping[str, bytes],
+    same_lesion: Mapping[str, str] | None = None,
+    same_content: Mapping[str, str] | None = None,
+) -> Path:
+    """An images artifact of two shards, in the order given.
+
+    An image has a lesion and a digest of its own unless told otherwise.
+    """
     folder.mkdir()
     rows: list[dict[str, Any]] = [
         {
@@ -60,7 +69,7 @@ def write_images(folder: Path, images: Mapping[str, bytes], same_lesion: Mapping
             "dx": "mel" if name.endswith("m") else "nv",
             "width": 200,
             "height": 150,
-            "sha256": name,
+            "sha256": (same_content or {}).get(name, name),
         }
         for name, content in images.items()
     ]
@@ -140,6 +149,20 @@ def test_the_sheet_shows_every_pair_without_network(all_copies: tuple[dict[str, 
         assert name in page
 
 
+def test_features_that_agree_do_not_suffice_where_pixels_do_not():
+    one, other = (np.asarray(cv2.cvtColor(lesion(seed), cv2.COLOR_RGB2GRAY), np.uint8) for seed in (1, 2))
+    whole = np.eye(2, 3)
+    assert confirm(Overlay(9, whole), one, other) is None
+    found = confirm(Overlay(9, whole), one, one)
+    assert found is not None
+    assert (found.inliers, found.correlation, found.overlap) == (9, pytest.approx(1), pytest.approx(1, abs=0.01))
+    corner = np.array([[1.0, 0, 110], [0, 1, 85]])  # all that they share is a fifth less a little
+    shifted = other.copy()
+    shifted[85:, 110:] = one[:65, :90]
+    assert compare(one, shifted, corner)[0] > CORRELATION
+    assert confirm(Overlay(9, corner), one, shifted) is None
+
+
 def test_dark_corners_a_ruler_and_hairs_make_no_pair(tmp_path: Path):
     corners = np.hypot(*(np.mgrid[:150, :200] - np.array([75, 100])[:, None, None])) > 95
     images: dict[str, bytes] = {}
@@ -157,7 +180,10 @@ def test_dark_corners_a_ruler_and_hairs_make_no_pair(tmp_path: Path):
     assert "No pair found" in page
 
 
-def test_order_of_images_and_number_of_threads_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_order_number_of_threads_and_memory_do_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """The last search has files instead of memory, and room for few features and distances at a time."""
     images = {
         **STRANGERS,
         "a": encoded(lesion(1)),
@@ -165,17 +191,50 @@ def test_order_of_images_and_number_of_threads_do_not_matter(tmp_path: Path, mon
         "c": encoded(lesion(2)[:, ::-1]),
     }
     images["d"] = encoded(turned(lesion(2), 10, 1.2))
+    monkeypatch.setattr("components.duplicates.shortlist._PER_CELL", 300)
     contents: list[tuple[bytes, bytes]] = []
-    for turn, threads in enumerate((1, 4)):
-        for module in ("features", "shortlist", "duplicates"):
+    for turn, threads in enumerate((1, 4, 2)):
+        for module in ("features", "shortlist"):
             monkeypatch.setattr(f"components.duplicates.{module}.cpu_count", lambda threads=threads: threads)
+        if turn == 2:
+            assert "in a file" not in capfd.readouterr().out
+            monkeypatch.setenv(VARIABLE, "1000")
+            monkeypatch.setattr("components.duplicates.shortlist._IN_MEMORY", 1500)
+            monkeypatch.setattr("components.duplicates.shortlist._COMPARED", 2**13)
+            monkeypatch.setattr("components.duplicates.store._AT_ONCE", 100)
+            monkeypatch.setattr("components.duplicates.votes._UNSORTED", 50)
         folder = tmp_path / str(turn)
         folder.mkdir()
         names = sorted(images, reverse=bool(turn))
         search(folder, write_images(folder / "images", {name: images[name] for name in names}))
         contents.append(((folder / "pairs.csv").read_bytes(), (folder / "sheet.html").read_bytes()))
+    out = capfd.readouterr().out
+    assert "Features of 24 images" in out
+    assert "gray images" in out
     assert b"a,b," in contents[0][0]
-    assert contents[0] == contents[1]
+    assert b"c,d," in contents[0][0]
+    assert contents[0] == contents[1] == contents[2]
+
+
+def test_without_room_for_the_features_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(VARIABLE, "1000")
+    monkeypatch.setattr("components.common.pixel_store._MOST_OF_DISK", 0)
+    artifact = write_images(tmp_path / "images", STRANGERS)
+    with pytest.raises(UserError, match=r"^The features of 20 images need 1\.3 MB, .* a larger disk\.$"):
+        search(tmp_path, artifact)
+
+
+def test_of_exact_copies_one_is_looked_at_and_no_pair_is_listed(tmp_path: Path):
+    images = {
+        **STRANGERS,
+        "b": encoded(turned(lesion(1), 50)),
+        **{f"a{number}": encoded(lesion(1)) for number in range(4)},
+    }
+    contents = {f"a{number}": "a" for number in range(4)}
+    figures, table, page = search(tmp_path, write_images(tmp_path / "images", images, same_content=contents))
+    assert pairs_of(table) == {("a0", "b")}
+    assert (figures["images"], figures["copies"]) == (25, 3)
+    assert "3 of the 25 images are exact copies" in page
 
 
 def test_pairs_of_one_lesion_are_counted_and_not_listed(tmp_path: Path):
@@ -245,18 +304,6 @@ def _distance(computed: Features, row: int, found: Features) -> float:
     direction = np.abs((found.points[:, 3] - computed.points[row, 3] + 180) % 360 - 180)
     best = np.argmin(near + direction)
     return float(np.linalg.norm(computed.descriptors[row].astype(float) - found.descriptors[best].astype(float)))
-
-
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_votes_of_both_images_of_a_pair_count_together(mirrored: bool):
-    """The second image is the first one turned by 100 degrees and zoomed by 3; two matches each way."""
-    there, back = 100.0, 100.0 if mirrored else -100.0
-    points = np.array([[0, 0, 2, 0], [0, 0, 2, 0], [0, 0, 6, 0], [0, 0, 6, 0]], np.float32)
-    others = np.array([[0, 0, 6, there], [0, 0, 6, there], [0, 0, 2, back], [0, 0, 2, back]], np.float32)
-    one, other = np.array([3, 3, 5, 5]), np.array([5, 5, 3, 3])
-    assert _vote(one, other, points, others, mirrored).tolist() == [[3, 5]]
-    others[0, 3] += 180
-    assert _vote(one, other, points, others, mirrored).tolist() == []
 
 
 def test_the_adapter_writes_both_artifacts_and_their_figures(tmp_path: Path):
