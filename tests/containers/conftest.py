@@ -3,11 +3,9 @@
 `.ci/run` starts a daemon of its own; elsewhere the tests use the one that DOCKER_HOST names.
 """
 
-import fcntl
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -29,12 +27,9 @@ def images() -> None:
     except UserError as error:
         pytest.skip(f"no Docker: {error}")
     base = os.environ.get("LESIONFLOW_BASE_IMAGE", "")
-    # Two test processes would build the same images at the same time.
-    with (Path(tempfile.gettempdir()) / "lesionflow-test-images.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        built = subprocess.run(
-            [sys.executable, str(BUILD), *(["--base", base] if base else [])], capture_output=True, text=True
-        )
+    built = subprocess.run(
+        [sys.executable, str(BUILD), *(["--base", base] if base else [])], capture_output=True, text=True
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     print(built.stdout)
 
@@ -43,11 +38,3 @@ def images() -> None:
 def docker_engine(images: None) -> Generator[docker.DockerClient]:
     with docker_client() as client:
         yield client
-
-
-@pytest.fixture
-def gpu_image_to_oneself() -> Generator[None]:
-    """For the one test that makes a GPU image for a moment, and the one that needs that there is none."""
-    with (Path(tempfile.gettempdir()) / "lesionflow-test-gpu-image.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

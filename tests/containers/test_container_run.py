@@ -100,9 +100,7 @@ def test_bad_input_in_a_container_is_one_sentence_and_exit_code_2(images: None, 
     assert "Traceback" not in result.stdout + result.stderr
 
 
-def test_without_images_of_the_present_code_the_run_says_how_to_build_them(
-    images: None, gpu_image_to_oneself: None, site: Site, tmp_path: Path
-):
+def test_without_images_of_the_present_code_the_run_says_how_to_build_them(images: None, site: Site, tmp_path: Path):
     result = site.run(tmp_path / "out", *DOCKER, "--gpus", "1")  # the gpu image is never built for tests
 
     assert result.returncode == 2

@@ -111,7 +111,7 @@ def test_lean_is_the_base_of_cpu_and_has_no_tensorflow(docker_engine: docker.Doc
     assert "tensorflow" not in found.decode().split()
 
 
-def test_a_gpu_is_asked_of_docker(docker_engine: docker.DockerClient, gpu_image_to_oneself: None, tmp_path: Path):
+def test_a_gpu_is_asked_of_docker(docker_engine: docker.DockerClient, tmp_path: Path):
     """There is no GPU here, so the request is seen by dockerd's refusal of it."""
     docker_engine.images.get(local_image("cpu")).tag("lesionflow", content_tag("gpu"))
     try:
