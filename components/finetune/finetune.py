@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -104,19 +105,14 @@ def finetune(
     if (name is PhaseName.HEAD) != (start is None):
         needs = "starts from --weights, not from a model" if start else "starts from the model of the step before"
         raise UserError(f"The {name} step {needs}; pass `start` to partial and full, and to them only.")
-    examples, judged_on = _examples(images, train, validation, settings.image_size)
-    if settings.balance == "logit-adjusted" and ((examples.weight != 1).any() or (examples.draws != 1).any()):
-        raise UserError(
-            f"The table {train} weights or repeats images, and the recipe corrects their frequency once more "
-            "(balance logit-adjusted); expected the table that the balance step wrote for this recipe."
-        )
-
+    decoding = _examples(images, train, validation, settings)
     make_deterministic(seed)
     with training_devices(settings.batch_size) as chosen:
         core = build_core(settings.backbone, settings.image_size, settings.dropout)
         begin = _load_start(core, settings, weights, start)
         phase_settings = settings.phase(name)
         trains_from = set_trainable(core, phase_settings.trainable, begin.pretrained)
+        examples, judged_on = decoding.result()
         inputs = {
             "phase": name,
             "recipe": settings.model_dump(mode="json", exclude={"name", "flip_views", *PhaseName}),
@@ -165,16 +161,31 @@ def finetune(
     return figures
 
 
-def _examples(images: str, train: str, validation: str, size: int) -> tuple[Examples, Examples]:
-    """Read the two tables and decode their images in one go: one reading of the shards, one budget of memory.
+def _examples(images: str, train: str, validation: str, recipe: Recipe) -> "Future[tuple[Examples, Examples]]":
+    """Read the two tables, and decode their images beside what comes next.
+
+    Importing TensorFlow and building the network keep one core busy for seconds, decoding the others.
+    All images are decoded in one go: one reading of the shards, one budget of memory.
 
     Raises:
-        UserError: as `_rows` and `load_pixels`.
+        UserError: as `_rows`, or the table suits another balance; the future's: as `load_pixels`.
     """
     ids, columns = _rows(train, BALANCED_COLUMNS)
     judged_ids, judged_columns = _rows(validation, SPLIT_COLUMNS)
-    pixels = load_pixels(images, [*ids, *judged_ids], size)
-    return Examples(pixels[: len(ids)], **columns), Examples(pixels[len(ids) :], **judged_columns)
+    if recipe.balance == "logit-adjusted" and ((columns["weight"] != 1).any() or (columns["draws"] != 1).any()):
+        raise UserError(
+            f"The table {train} weights or repeats images, and the recipe corrects their frequency once more "
+            "(balance logit-adjusted); expected the table that the balance step wrote for this recipe."
+        )
+
+    def decode() -> tuple[Examples, Examples]:
+        pixels = load_pixels(images, [*ids, *judged_ids], recipe.image_size)
+        return Examples(pixels[: len(ids)], **columns), Examples(pixels[len(ids) :], **judged_columns)
+
+    beside = ThreadPoolExecutor(1, "decode")
+    decoding = beside.submit(decode)
+    beside.shutdown(wait=False)
+    return decoding
 
 
 def _rows(table: str, columns: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
