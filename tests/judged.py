@@ -20,7 +20,8 @@ from components.common.metrics import classification_metrics
 from components.common.model_folder import write_labels
 from components.common.tables import table_digest, write_table
 from components.common.taxonomy import LABELS
-from components.evaluate.evaluate import Evaluated, evaluate
+from components.evaluate.evaluate import evaluate
+from components.evaluate.outcome import Outcome
 from components.gate.judge import judge
 from components.gate.policy import floor
 
@@ -72,7 +73,7 @@ class World:
 
     def evaluate(
         self, monkeypatch: Any, probabilities: NDArray[np.float32], threshold: float = 0.7, **options: Any
-    ) -> Evaluated:
+    ) -> Outcome:
         """Judge by the macro-F1, unless `policy` is among the options."""
         monkeypatch.setattr("components.evaluate.evaluate.load_model", lambda folder: FakeModel(probabilities))
         return evaluate(**self.inputs(), **self.outputs(), **{"policy": floor("macro_f1", threshold).text(), **options})

@@ -1,10 +1,7 @@
 """Measure a model on the separate test set, judge it, and write down everything that led to the verdict."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,34 +9,21 @@ from numpy.typing import NDArray
 
 from components.common.bootstrap import RESAMPLES
 from components.common.errors import UserError
-from components.common.files import file_digest, finite, write_json, write_text
+from components.common.files import file_digest, write_json, write_text
 from components.common.image_table import read_data_card, read_metadata
-from components.common.metrics import AVERAGES, measure, predicted_classes
+from components.common.metrics import measure, predicted_classes
 from components.common.model_folder import HISTORY, LoadedModel, load_model, model_file, read_training
 from components.common.pixels import decode_images
 from components.common.progress import report as tell
 from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, table_digest, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.evaluate.champion import compare_with_champion
-from components.evaluate.curves import RocCurve, roc_curve
 from components.evaluate.examples import pick_examples
 from components.evaluate.model_card import render_model_card
+from components.evaluate.outcome import Outcome, conclude, images_digest, spoken_result
 from components.evaluate.report import render_report
 from components.evaluate.statistics import Judged, statistics
-from components.gate.judge import judge
 from components.gate.policy import load_policy
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What the adapter shows in the KFP UI; nothing in it is NaN or infinite."""
-
-    headline: dict[str, float]
-    labels: list[str]
-    confusion_matrix: list[list[int]]
-    roc: RocCurve | None
-    facts: dict[str, Any]
-    rows: int
 
 
 def evaluate(
@@ -58,7 +42,7 @@ def evaluate(
     seed: int = 0,
     registry: str = "",
     champion: str = "",
-) -> Evaluated:
+) -> Outcome:
     """Evaluate a model folder on the test table.
 
     Args:
@@ -108,7 +92,7 @@ def evaluate(
     scored = _score_table(held_out, probabilities)
     examples = pick_examples(scored, images, loaded)
 
-    document: dict[str, Any] = finite(
+    outcome = conclude(
         {
             "metrics": measured,
             **statistics(test_set, validation_set, metadata, seed),
@@ -120,7 +104,7 @@ def evaluate(
                 "synthetic": bool(card.get("synthetic")),
                 "fingerprint": card.get("fingerprint"),
                 # Figures compare only on the same images, whatever split them off; promote looks at this.
-                "test_set": hashlib.sha256("\n".join(sorted(held_out["image_id"])).encode()).hexdigest(),
+                "test_set": images_digest(held_out["image_id"]),
                 "counts": {name: _counts(table) for name, table in tables.items()},
                 "balanced": _epoch(tables["train"]),
                 "lesions": {name: int(table["lesion_id"].nunique()) for name, table in tables.items()},
@@ -140,27 +124,18 @@ def evaluate(
                 "model_card": str(model_card),
                 "evaluation": str(evaluation),
             },
-        }
+        },
+        asked,
+        truth,
+        probabilities,
     )
-    verdict = judge(document, asked)
-    document = {"verdict": verdict.verdict, "gate": finite(verdict.section()), **document}
-    roc = roc_curve(truth, probabilities, "mel")
-    headline = {name: float(measured[name]) for name in AVERAGES if measured[name] is not None}
     write_table(scored, scores)
-    write_text(report, render_report(document, card, scored, history, examples))
-    write_text(model_card, render_model_card(document, card))
-    write_json(metrics, headline)
-    write_json(classification, {"labels": LABELS, "confusion_matrix": measured["confusion_matrix"], "roc_mel": roc})
-    write_json(evaluation, document)
-    tell("figure", text=_figure(measured, len(held_out)))
-    facts = {
-        "verdict": verdict.verdict,
-        "macro_f1_interval": measured["macro_f1_interval"],
-        **{name: document["gate"][name] for name in ("metric", "threshold", "value", "reasons")},
-        "test_images": len(held_out),
-        "synthetic": document["data"]["synthetic"],
-    }
-    return Evaluated(headline, list(LABELS), measured["confusion_matrix"], roc, finite(facts), len(scored))
+    write_text(report, render_report(outcome.document, card, scored, history, examples))
+    write_text(model_card, render_model_card(outcome.document, card))
+    outcome.write_figures(metrics, classification)
+    write_json(evaluation, outcome.document)
+    tell("figure", text=spoken_result(measured, f"{len(held_out):,} test images"))
+    return outcome
 
 
 def _check_tables(tables: dict[str, pd.DataFrame]) -> None:
@@ -225,10 +200,3 @@ def _score_table(test: pd.DataFrame, probabilities: NDArray[np.float32]) -> pd.D
     for index, label in enumerate(LABELS):
         table[f"p_{label}"] = probabilities[:, index]
     return table
-
-
-def _figure(measured: dict[str, Any], images: int) -> str:
-    if measured["macro_f1"] is None:
-        return f"no macro-F1, {images:,} test images"
-    low, high = measured["macro_f1_interval"]
-    return f"macro-F1 {measured['macro_f1']:.3f} ({low:.3f} to {high:.3f}), {images:,} test images"

@@ -1,8 +1,6 @@
 """Pool the out-of-fold predictions of a cross-validation, measure and judge them."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -11,15 +9,14 @@ import numpy as np
 import pandas as pd
 
 from components.common.errors import UserError
-from components.common.files import finite, write_json, write_text
+from components.common.files import write_json, write_text
 from components.common.image_table import read_data_card, read_metadata
-from components.common.metrics import AVERAGES, measure
+from components.common.metrics import measure
 from components.common.progress import report as tell
 from components.common.tables import read_table, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
-from components.evaluate.curves import RocCurve, roc_curve
+from components.evaluate.outcome import Outcome, conclude, images_digest, spoken_result
 from components.gate.gate import read_evaluation
-from components.gate.judge import judge
 from components.gate.policy import check_pooled, load_policy
 from components.pool.report import render_report
 
@@ -28,18 +25,6 @@ SCORE_COLUMNS = ("image_id", "lesion_id", "dx", "predicted", *(f"p_{label}" for 
 
 METHOD = "out-of-fold predictions of {folds} models, each on lesions it never saw"
 """What pooled figures are figures of."""
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """What the adapter shows in the KFP UI; nothing in it is NaN or infinite."""
-
-    headline: dict[str, float]
-    labels: list[str]
-    confusion_matrix: list[list[int]]
-    roc: RocCurve | None
-    facts: dict[str, Any]
-    rows: int
 
 
 def pool(
@@ -53,7 +38,7 @@ def pool(
     pooled: str | Path,
     policy: str = "default",
     seed: int = 0,
-) -> Pooled:
+) -> Outcome:
     """Judge a method by the predictions that k models made, each on the lesions it never saw.
 
     The figures are those of all images together, as if one model had predicted them. That is not the mean
@@ -91,7 +76,7 @@ def pool(
     measured = measure(truth, probabilities, table["lesion_id"].tolist(), seed)
 
     folds = [_fold(number, rows, documents[number - 1]) for number, rows in table.groupby("fold")]  # pyright: ignore
-    document: dict[str, Any] = finite(
+    outcome = conclude(
         {
             "method": METHOD.format(folds=len(folds)),
             "metrics": measured,
@@ -101,7 +86,7 @@ def pool(
                 "source": card.get("source"),
                 "synthetic": bool(card.get("synthetic")),
                 "fingerprint": card.get("fingerprint"),
-                "test_set": _digest(table["image_id"]),
+                "test_set": images_digest(table["image_id"]),
                 "counts": {"test": {label: entry["support"] for label, entry in measured["per_class"].items()}},
                 "lesions": {"test": int(table["lesion_id"].nunique())},
             },
@@ -119,28 +104,18 @@ def pool(
                     if name != "images"
                 },
             },
-        }
+        },
+        asked,
+        truth,
+        probabilities,
+        {"folds": len(folds), "macro_f1_of_folds": [fold["macro_f1"] for fold in folds]},
     )
-    verdict = judge(document, asked)
-    document = {"verdict": verdict.verdict, "gate": finite(verdict.section()), **document}
-    roc = roc_curve(truth, probabilities, "mel")
-    headline = {name: float(measured[name]) for name in AVERAGES if measured[name] is not None}
     write_table(table, pooled)
-    write_text(report, render_report(document, card, table, images))
-    write_json(metrics, headline)
-    write_json(classification, {"labels": LABELS, "confusion_matrix": measured["confusion_matrix"], "roc_mel": roc})
-    write_json(evaluation, document)
-    tell("figure", text=_figure(measured, len(table), len(folds)))
-    facts = {
-        "verdict": verdict.verdict,
-        "macro_f1_interval": measured["macro_f1_interval"],
-        **{name: document["gate"][name] for name in ("metric", "threshold", "value", "reasons")},
-        "test_images": len(table),
-        "folds": len(folds),
-        "macro_f1_of_folds": [fold["macro_f1"] for fold in folds],
-        "synthetic": document["data"]["synthetic"],
-    }
-    return Pooled(headline, list(LABELS), measured["confusion_matrix"], roc, finite(facts), len(table))
+    write_text(report, render_report(outcome.document, card, table, images))
+    outcome.write_figures(metrics, classification)
+    write_json(evaluation, outcome.document)
+    tell("figure", text=spoken_result(measured, f"{len(table):,} images in {len(folds)} folds"))
+    return outcome
 
 
 def _read_folds(
@@ -160,7 +135,7 @@ def _read_folds(
     documents: list[dict[str, Any]] = []
     for fold, path in enumerate(scores, start=1):
         table = read_table(path, SCORE_COLUMNS)
-        document = by_images.get(_digest(table["image_id"]))
+        document = by_images.get(images_digest(table["image_id"]))
         if document is None:
             raise UserError(
                 f"None of the evaluations is of the images in {path}; pass the score table and the evaluation of each "
@@ -222,15 +197,3 @@ def _shared(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         name: value for name, value in first.items() if all(name in other and other[name] == value for other in others)
     }
-
-
-def _digest(image_ids: "pd.Series[str]") -> str:
-    """As evaluate's `test_set`."""
-    return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()
-
-
-def _figure(measured: Mapping[str, Any], images: int, folds: int) -> str:
-    if measured["macro_f1"] is None:
-        return f"no macro-F1, {images:,} images in {folds} folds"
-    low, high = measured["macro_f1_interval"]
-    return f"macro-F1 {measured['macro_f1']:.3f} ({low:.3f} to {high:.3f}), {images:,} images in {folds} folds"

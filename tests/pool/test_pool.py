@@ -17,9 +17,10 @@ from components.common.files import write_json
 from components.common.image_table import read_metadata
 from components.common.tables import read_table, write_table
 from components.common.taxonomy import LABELS
+from components.evaluate.outcome import Outcome
 from components.gate.gate import gate
 from components.gate.policy import floor
-from components.pool.pool import SCORE_COLUMNS, Pooled, pool
+from components.pool.pool import SCORE_COLUMNS, pool
 
 OUTPUTS = ("evaluation", "metrics", "classification", "report", "pooled")
 
@@ -40,7 +41,7 @@ class Folds:
     def out(self, name: str) -> Path:
         return self.folder / "out" / name
 
-    def pool(self, **changes: Any) -> Pooled:
+    def pool(self, **changes: Any) -> Outcome:
         inputs: dict[str, Any] = {
             "images": self.folder / "images",
             "scores": self.scores(),
