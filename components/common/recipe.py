@@ -1,13 +1,12 @@
 """Recipes: the one place for hyper-parameters."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.common.errors import UserError
+from components.common.settings_text import read_settings
 
 BackboneName = Literal["efficientnetv2b0", "tiny"]
 """EfficientNetV2B0 (Tan & Le 2021), or a few convolutions for tests."""
@@ -163,19 +162,7 @@ def load_recipe(text: str) -> Recipe:
     """
     if text in PRESETS:
         return PRESETS[text]
-    where = "the given text"
-    if "\n" not in text and not text.lstrip().startswith("{"):
-        where = text
-        try:
-            text = Path(text).read_text(encoding="utf-8")
-        except (OSError, ValueError):  # ValueError: a name with a null byte, a file that is not UTF-8
-            raise UserError(
-                f"There is no recipe {where!r}; expected one of {', '.join(PRESETS)}, or a YAML or JSON file."
-            ) from None
-    try:
-        fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"The recipe in {where} is not valid YAML: {' '.join(str(error).split())}.") from None
+    fields, where = read_settings(text, "recipe", PRESETS)
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:

@@ -11,14 +11,13 @@
 `by: lower` (of a ceiling: `upper`) judges by that end of the figure's 95 % interval instead of its value.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.common.errors import UserError
 from components.common.metrics import AVERAGES
+from components.common.settings_text import read_settings
 
 AverageFigure = Literal["macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc"]
 Label = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
@@ -250,17 +249,7 @@ def load_policy(text: str) -> Policy:
     """
     if text in PRESETS:
         return PRESETS[text]
-    where = "the given text"
-    if "\n" not in text and not text.lstrip().startswith("{"):
-        where = text
-        try:
-            text = Path(text).read_text(encoding="utf-8")
-        except (OSError, ValueError):  # ValueError: a name with a null byte, a file that is not UTF-8
-            raise UserError(f"There is no policy {where!r}; expected default, or a YAML or JSON file.") from None
-    try:
-        fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"The policy in {where} is not valid YAML: {' '.join(str(error).split())}.") from None
+    fields, where = read_settings(text, "policy", PRESETS)
     return check_policy(fields, where)
 
 
