@@ -37,8 +37,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.balance.balance import balance_table
+from components.common.bootstrap import Bootstrap
 from components.common.files import whole_folder, write_json
-from components.common.metrics import Indices, predicted_classes
+from components.common.metrics import Indices, confusion_statistic, predicted_classes
 from components.common.model_folder import load_model
 from components.common.pixels import decode_images
 from components.common.recipe import PhaseName, Recipe
@@ -174,20 +175,14 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
 def macro_f1_samples(
     truth: Indices, predicted: Indices, lesion_ids: list[str], resamples: int = 1000
 ) -> NDArray[np.float64]:
-    """Macro-F1 of the images as they are, then over resampled lesions as in `components.common.metrics.intervals`.
+    """Macro-F1 of the images as they are, then over resampled lesions as in the evaluation.
 
     Returns:
         Shape (1 + resamples,). The draws are the same for every prediction, so differences are paired.
     """
-    classes = len(LABELS)
-    names, lesion = np.unique(np.asarray(lesion_ids, dtype=str), return_inverse=True)
-    draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    draws = np.concatenate([np.ones((1, len(names))), draws])
-    cells = np.bincount((lesion * classes + truth) * classes + predicted, minlength=len(names) * classes**2)
-    counts = (draws @ cells.reshape(len(names), -1)).reshape(-1, classes, classes)
-    support = counts.sum(axis=2)
-    f1 = 2 * np.diagonal(counts, axis1=1, axis2=2) / np.maximum(support + counts.sum(axis=1), 1)
-    return f1.sum(axis=1, where=support > 0) / (support > 0).sum(axis=1)
+    statistic = confusion_statistic(truth, predicted)
+    point = statistic(np.ones((1, len(truth))))["macro_f1"]
+    return np.append(point, Bootstrap(lesion_ids, 0, resamples, truth).samples(statistic)["macro_f1"])
 
 
 def table(records: list[dict[str, Any]], judged: pd.DataFrame) -> str:

@@ -76,7 +76,7 @@ def truths() -> dict[str, float]:
     found = point_metrics(big.labels, big.probabilities)
     result = {name: found[name] for name in AVERAGES}
     result |= {f"{name}:{label}": found["per_class"][label][name] for label in LABELS for name in CLASS_FIGURES}
-    one = Bootstrap(big.lesion_ids, 0, 1)
+    one = Bootstrap(big.lesion_ids, 0, 1, big.labels)
     figures = calibration_figures(big.labels, big.probabilities, one)
     result |= {name: figures[name]["value"] for name in ("ece", "brier", "nll")}
     malignant, score = _malignant(big)
@@ -93,7 +93,7 @@ def _malignant(images: Simulated) -> tuple[NDArray[np.bool_], NDArray[np.float64
 def all_intervals(images: Simulated, lesion_ids: list[str]) -> dict[str, Interval]:
     """Every interval that is checked, for the lesions as given."""
     found: dict[str, Interval] = dict(intervals(images.labels, images.probabilities, lesion_ids, 0, RESAMPLES))
-    bootstrap = Bootstrap(lesion_ids, 0, RESAMPLES)
+    bootstrap = Bootstrap(lesion_ids, 0, RESAMPLES, images.labels)
     figures = calibration_figures(images.labels, images.probabilities, bootstrap)
     found |= {name: figures[name]["interval"] for name in ("ece", "brier", "nll")}
     malignant, score = _malignant(images)
@@ -158,7 +158,7 @@ def thresholds(data_sets: int, seed: int) -> list[tuple[str, float, float, float
         validation, test = (simulate(random, lesions)[0] for lesions in (VALIDATION_LESIONS, TEST_LESIONS))
         points = operating_points(
             (validation.labels, validation.probabilities), test.labels, test.probabilities,
-            Bootstrap(test.lesion_ids, 0, 2),
+            Bootstrap(test.lesion_ids, 0, 2, test.labels),
         )["malignant"]["points"]  # fmt: skip
         for point in points:
             reached[point["target"], point["at_least"]].append(point["test"][point["target"]]["value"])

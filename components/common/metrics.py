@@ -151,7 +151,7 @@ def intervals(
         `f1:<label>` and `auc:<label>`; without those that are None in `classification_metrics`, and
         without the precision of a class that was never predicted.
     """
-    bootstrap = Bootstrap(lesion_ids, seed, resamples)
+    bootstrap = Bootstrap(lesion_ids, seed, resamples, labels)
     predicted = predicted_classes(probabilities)
     lesions: dict[str, float] = {}
     for index, label in enumerate(LABELS):
@@ -173,8 +173,25 @@ def class_statistic(labels: Indices, probabilities: Probabilities) -> Statistic:
         labels: true class indices, shape (n,).
         probabilities: finite, shape (n, 7).
     """
+    counted = confusion_statistic(labels, predicted_classes(probabilities))
+
+    def statistic(weights: Weights) -> Samples:
+        ranked = [weighted_auc(weights, labels == k, probabilities[:, k]) for k in range(len(LABELS))]
+        by_class = {f"auc:{label}": auc for label, auc in zip(LABELS, ranked, strict=True)}
+        return counted(weights) | {"macro_auc": np.mean(ranked, axis=0)} | by_class
+
+    return statistic
+
+
+def confusion_statistic(labels: Indices, predicted: Indices) -> Statistic:
+    """Those figures of `class_statistic` that the predicted classes alone decide.
+
+    Args:
+        labels: true class indices, shape (n,).
+        predicted: likewise.
+    """
     classes = len(LABELS)
-    cells = np.eye(classes**2)[labels * classes + predicted_classes(probabilities)]
+    cells = np.eye(classes**2)[labels * classes + predicted]
 
     def statistic(weights: Weights) -> Samples:
         counts = (weights @ cells).reshape(-1, classes, classes)
@@ -184,15 +201,13 @@ def class_statistic(labels: Indices, probabilities: Probabilities) -> Statistic:
             recall = hits / support
             precision = hits / claimed
         f1 = np.where(support > 0, 2 * hits / np.maximum(support + claimed, 1), np.nan)
-        auc = np.stack([weighted_auc(weights, labels == k, probabilities[:, k]) for k in range(classes)], axis=1)
         samples: Samples = {
             "macro_f1": f1.mean(axis=1),
             "weighted_f1": np.nansum(f1 * support, axis=1) / support.sum(axis=1),
             "balanced_accuracy": recall.mean(axis=1),
             "accuracy": hits.sum(axis=1) / support.sum(axis=1),
-            "macro_auc": auc.mean(axis=1),
         }
-        for name, values in {"precision": precision, "recall": recall, "f1": f1, "auc": auc}.items():
+        for name, values in {"precision": precision, "recall": recall, "f1": f1}.items():
             present = np.where(support > 0, values, np.nan)
             samples |= {f"{name}:{label}": present[:, index] for index, label in enumerate(LABELS)}
         return samples

@@ -53,7 +53,7 @@ def paired_differences(
         return {name: ours[name] - theirs[name] for name in names}
 
     point = difference(np.ones((1, len(labels))))
-    samples = Bootstrap(lesion_ids, seed, resamples).samples(difference)
+    samples = Bootstrap(lesion_ids, seed, resamples, labels).samples(difference)
     return {name: _difference(float(point[name][0]), samples[name]) for name in names}
 
 

@@ -61,7 +61,7 @@ def statistics(test: Judged, validation: Judged, metadata: pd.DataFrame, seed: i
             "abstention": {"threshold": None, "reason": reason},
             "subgroups": {"reason": reason, "by": {}},
         }
-    bootstrap = Bootstrap(test.lesion_ids, seed)
+    bootstrap = Bootstrap(test.lesion_ids, seed, strata=test.labels)
     temperature, reason = _temperature(validation)
     before = calibration_figures(test.labels, test.probabilities, bootstrap)
     calibration = _calibration(temperature, reason) | {"before": before}

@@ -38,7 +38,7 @@ def test_resamples_are_those_of_the_evaluation():
     judged, predicted = images(0)
     truth = np.array([LABELS.index(dx) for dx in judged["dx"]])
     samples = ablation.macro_f1_samples(truth, predicted, judged["lesion_id"].tolist())
-    bootstrap = Bootstrap(judged["lesion_id"].tolist(), seed=0, resamples=1000)
+    bootstrap = Bootstrap(judged["lesion_id"].tolist(), seed=0, resamples=1000, strata=truth)
     expected = bootstrap.samples(class_statistic(truth, np.eye(7)[predicted]))["macro_f1"]
     assert samples[1:] == pytest.approx(expected)
 

@@ -151,3 +151,30 @@ def test_a_distance_reaches_further_down_than_up_by_its_bias():
 
 def test_percentiles_are_numpys():
     assert percentiles(5.0, np.arange(1001) / 100)["interval"] == pytest.approx((0.25, 9.75))
+
+
+def test_each_draw_has_as_many_lesions_of_a_class_as_there_are():
+    random = np.random.default_rng(4)
+    lesions = [f"L{number}" for number in random.integers(0, 60, 150)]
+    kind = {name: number % 3 for number, name in enumerate(sorted(set(lesions)))}
+    classes = [kind[name] for name in lesions]
+    first = np.array([lesions.index(name) == place for place, name in enumerate(lesions)])  # one image of each lesion
+
+    def lesions_of(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {str(label): weights @ (first & (np.array(classes) == label)) for label in range(3)}
+
+    drawn = Bootstrap(lesions, seed=0, resamples=50, strata=classes).samples(lesions_of)
+    free = Bootstrap(lesions, seed=0, resamples=50).samples(lesions_of)
+
+    for label in range(3):
+        assert set(drawn[str(label)]) == {sum(value == label for value in kind.values())}
+        assert len(set(free[str(label)])) > 1
+
+
+def test_a_lesion_of_two_classes_is_drawn_whole_and_once():
+    lesions, classes = ["a", "a", "b"], [1, 0, 1]
+    weights = Bootstrap(lesions, seed=0, resamples=20, strata=classes).samples(
+        lambda drawn: {str(place): drawn[:, place] for place in range(3)}
+    )
+
+    assert all((values == 1).all() for values in weights.values())
