@@ -1,10 +1,7 @@
 """The `lesionflow` command. Each command imports what it needs when it is called."""
 
-import os
 import sys
-import tempfile
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -17,6 +14,7 @@ from components.common.errors import GateRefused, UserError
 from pipelines.cluster.commands import list_, logs, status, submit
 from pipelines.cluster.errors import ClusterError
 from pipelines.doctor.commands import doctor
+from pipelines.model_commands import compare, predict, verify
 from pipelines.schedule.commands import app as schedule_app
 
 if TYPE_CHECKING:
@@ -161,43 +159,6 @@ def synth(
     Console().print(f"Wrote {images} synthetic images to {out}: {counts}", highlight=False)
 
 
-@app.command()
-def predict(
-    images: Annotated[list[str], typer.Argument(help="Image files, folders, zips; local, gs:// or s3://.")],
-    model: Annotated[str, typer.Option(help="Registry, version or model folder; local, gs:// or s3://.")],
-    output: Annotated[Path, typer.Option(help="CSV to write; an interrupted command goes on with it.")] = Path(
-        "predictions.csv"
-    ),
-) -> None:
-    """Classify images with a trained model. Not a medical device."""
-    from pipelines.predict import predict as predict_images
-    from pipelines.prediction_display import print_predicted, progress_of
-
-    console = _console()
-    with _quiet_libraries(), progress_of(console) as watch:
-        predicted = predict_images(model, images, output, watch, lambda note: console.print(note, style="yellow"))
-    print_predicted(console, predicted, output)
-
-
-@app.command()
-def compare(
-    runs: Annotated[list[str], typer.Argument(help="Folders of runs, versions, or registries for their champions.")],
-    output: Annotated[
-        Path | None, typer.Option(help="JSON file to write as well.", show_default="none, only shown")
-    ] = None,
-) -> None:
-    """Compare runs with the first one, on the test images that all of them scored."""
-    from components.common.files import write_json
-    from pipelines.compare import compare as compare_runs
-    from pipelines.comparison_display import print_comparison
-
-    console = _console()
-    found = compare_runs(runs)
-    if output:
-        write_json(output, found.facts())
-    print_comparison(console, found)
-
-
 @app.command(name="compile")
 def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write.")] = Path(
@@ -253,6 +214,9 @@ app.command()(status)
 app.command()(logs)
 app.command(name="list")(list_)
 app.command()(doctor)
+app.command()(predict)
+app.command()(compare)
+app.command()(verify)
 app.add_typer(schedule_app, name="schedule")
 
 
@@ -282,28 +246,6 @@ def _backend(runner: Runner, arguments: Mapping[str, Any], gpus: int, memory: st
 def _console() -> Console:
     """A console that keeps writing to the terminal while sys.stdout is redirected to kfp's log."""
     return Console(file=sys.stdout)
-
-
-@contextmanager
-def _quiet_libraries() -> Generator[None]:
-    """Hide what native code writes to file descriptor 2, unless the block breaks.
-
-    TensorFlow 2.21 greets with several lines before any of its log-level variables takes effect.
-    """
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        except UserError:
-            raise
-        except BaseException:
-            hidden.seek(0)
-            os.write(kept, hidden.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def _absolute(path: str, words: tuple[str, ...] = ()) -> str:

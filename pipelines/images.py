@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from components.common.errors import UserError
 from components.common.files import write_json
+from components.common.provenance import IMAGE_VARIABLE
 
 if TYPE_CHECKING:
     from kfp.dsl.graph_component import GraphComponent
@@ -111,10 +112,14 @@ def _read(file: Path) -> dict[str, tuple[str, str]]:
 
 
 def with_images(pipeline: "GraphComponent", images: Mapping[str, str]) -> "GraphComponent":
-    """A copy of `pipeline` in which each image named in `images` is replaced."""
+    """A copy of `pipeline` in which each image named in `images` is replaced; each task is told its image."""
     renamed = copy.deepcopy(pipeline)
     for executor in renamed.pipeline_spec.deployment_spec["executors"].values():
         if "container" in executor:
-            image = executor["container"]["image"]
-            executor["container"]["image"] = images.get(image, image)
+            container = executor["container"]
+            container["image"] = images.get(container["image"], container["image"])
+            # A protobuf Struct, which is no dict.
+            container.get_or_create_list("env").add_struct().update(
+                {"name": IMAGE_VARIABLE, "value": container["image"]}
+            )
     return renamed

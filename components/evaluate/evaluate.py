@@ -15,6 +15,7 @@ from components.common.metrics import measure, predicted_classes
 from components.common.model_folder import HISTORY, LoadedModel, load_model, model_file, read_training
 from components.common.pixels import decode_images
 from components.common.progress import report as tell
+from components.common.provenance import provenance
 from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, table_digest, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.evaluate.champion import compare_with_champion
@@ -52,8 +53,8 @@ def evaluate(
         test: the test table.
         model: the model folder.
         evaluation: JSON file to write: verdict, gate, metrics, calibration, operating_points, abstention,
-            subgroups, champion (None if the policy does not ask), examples, data, training, model_sha256, seed,
-            resamples, artifacts.
+            subgroups, champion (None if the policy does not ask), examples, data, training, provenance,
+            model_sha256, seed, resamples, artifacts.
         metrics: JSON file to write: the headline figures.
         classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
         report: HTML file to write.
@@ -111,6 +112,7 @@ def evaluate(
                 "tables": {name: table_digest(table) for name, table in tables.items()},
             },
             "training": training,
+            "provenance": provenance(),
             "model_sha256": file_digest(model_file(model)),
             "seed": seed,
             "artifacts": {

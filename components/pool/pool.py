@@ -13,6 +13,7 @@ from components.common.files import write_json, write_text
 from components.common.image_table import read_data_card, read_metadata
 from components.common.metrics import measure
 from components.common.progress import report as tell
+from components.common.provenance import provenance
 from components.common.tables import read_table, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.evaluate.outcome import Outcome, conclude, images_digest, spoken_result
@@ -91,6 +92,7 @@ def pool(
                 "lesions": {"test": int(table["lesion_id"].nunique())},
             },
             "training": _shared([document["training"] for document in documents]),
+            "provenance": provenance(),
             "seed": seed,
             "artifacts": {
                 "images": str(images),

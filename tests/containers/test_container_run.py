@@ -11,7 +11,9 @@ from s3_server import S3Server
 
 from components.common import storage
 from components.common.files import write_json
+from pipelines.images import local_image
 from pipelines.synth import write_synthetic
+from pipelines.verify import verify
 
 DOCKER = ("--runner", "docker")
 
@@ -42,6 +44,13 @@ def test_a_run_in_containers_ends_with_its_verdict_and_a_promoted_model(passed: 
     assert {step["status"] for step in summary["steps"].values()} == {"done"}
     assert Path(summary["promoted"], "model.keras").exists()
     assert (passed / "report.html").exists()
+
+
+def test_the_promoted_version_names_the_image_that_judged_it(passed: Path):
+    found = verify(str(passed / "registry"))
+
+    assert found.held, found.checks
+    assert found.provenance["image"] == local_image("cpu")
 
 
 def test_nothing_that_a_task_wrote_belongs_to_root(passed: Path):

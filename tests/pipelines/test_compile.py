@@ -136,7 +136,8 @@ def test_it_names_the_secret_of_the_object_store_and_holds_none(files):
         for name, config in platform["deploymentSpec"]["executors"].items():
             variables = {e["name"] for e in spec["deploymentSpec"]["executors"][name]["container"].get("env", [])}
             secrets = [secret["secretName"] for secret in config.get("secretAsEnv", [])]
-            assert variables == (set() if profile == "gke" else {"AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION"}), name
+            of_store = set() if profile == "gke" else {"AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION"}
+            assert variables == {"LESIONFLOW_IMAGE"} | of_store, name
             assert secrets == ([] if profile == "gke" else ["mlpipeline-minio-artifact"]), name
 
 
