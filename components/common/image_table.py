@@ -1,7 +1,8 @@
 """The images artifact: a folder of Parquet shards, one row per image, bytes beside metadata.
 
 The `image` column is a struct `{bytes, path}`, the Hugging Face convention, so that
-`datasets.load_dataset` opens the folder as it is. Beside the shards lies `data_card.json`.
+`datasets.load_dataset` opens the folder as it is. Beside the shards lies `data_card.json`, and `README.md`
+with the same for people and data hubs.
 """
 
 import json
@@ -34,6 +35,7 @@ SCHEMA = pa.schema(
 
 METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
 DATA_CARD = "data_card.json"
+README = "README.md"
 
 
 def shard_name(index: int, count: int) -> str:

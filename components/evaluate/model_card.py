@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from components.common.markdown import cell, code, licence_name, render_card
 from components.common.metrics import AVERAGES, format_figure
 from components.common.page import load_template
 from components.common.taxonomy import DIAGNOSES
@@ -35,7 +34,7 @@ def render_model_card(evaluation: Mapping[str, Any], card: Mapping[str, Any]) ->
         Markdown that begins with the metadata as YAML.
     """
     template = load_template(
-        Path(__file__).with_name("model_card.md.j2"), figure=format_figure, interval=_interval, code=_code, cell=_cell
+        Path(__file__).with_name("model_card.md.j2"), figure=format_figure, interval=_interval, code=code, cell=cell
     )
     body = template.render(
         evaluation=evaluation,
@@ -45,8 +44,7 @@ def render_model_card(evaluation: Mapping[str, Any], card: Mapping[str, Any]) ->
         recipe=evaluation["training"].get("recipe") or {},
         checklist=claim_2024(evaluation, card),
     )
-    metadata = yaml.safe_dump(_metadata(evaluation, card), sort_keys=False, allow_unicode=True)
-    return f"---\n{metadata}---\n\n{body}"
+    return render_card(_metadata(evaluation, card), body)
 
 
 def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +60,8 @@ def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[st
         if evaluation["metrics"][name] is not None
     ]
     return {
-        "license": _licence(str(card.get("licence", ""))),
+        # The model inherits the licence of its data unless its authors know better.
+        "license": licence_name(str(card.get("licence", ""))),
         "library_name": "keras",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "dermatology", "dermoscopy", "skin-lesion", "medical", "lesionflow"],
@@ -90,23 +89,6 @@ def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[st
     }
 
 
-def _licence(text: str) -> str:
-    """The hub's name of the licence of the data, which the model inherits unless its authors know better."""
-    names = {"CC BY-NC 4.0": "cc-by-nc-4.0", "Apache-2.0": "apache-2.0"}
-    return next((name for words, name in names.items() if words in text), "other")
-
-
 def _interval(interval: tuple[float, float] | tuple[None, None]) -> str:
     low, high = interval
     return "n/a" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-
-
-def _code(value: object) -> str:
-    """A value from outside, as it is, whatever it holds."""
-    text = _cell(value).replace("`", "'")
-    return f"`{text}`"
-
-
-def _cell(value: object) -> str:
-    """Text that stays in its cell of a table and is no markup."""
-    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")

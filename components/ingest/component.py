@@ -21,7 +21,7 @@ def ingest(
     Args:
         source: folder, or gs:// or s3:// prefix, with images and metadata, in any layout in which HAM10000 is found.
         fingerprint: of the source, from the fingerprint step.
-        images: Parquet shards, image bytes beside metadata, and data_card.json.
+        images: Parquet shards, image bytes beside metadata, data_card.json and README.md.
         quarantine: table of what was left out, with the reason.
         data_card: counts, missing values, provenance and licence, as a page.
         stored_size: shorter side of the stored images, pixels; smaller originals are kept as they came.

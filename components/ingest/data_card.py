@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from components.common.markdown import cell, code, licence_name, render_card
 from components.common.page import load_template, render_page
 from components.common.taxonomy import DIAGNOSES, LABELS
 from components.ingest.metadata import OPTIONAL, Rejected
@@ -91,3 +92,28 @@ def render_data_card(card: dict[str, Any]) -> str:
     """The data card as a self-contained HTML page."""
     template = load_template(Path(__file__).with_name("data_card.html.j2"))
     return render_page("Data card", template.render(card=card, diagnoses=DIAGNOSES))
+
+
+def render_data_card_markdown(card: dict[str, Any]) -> str:
+    """The data card as Markdown that begins with the metadata that data hubs read.
+
+    Its sections are those of Gebru et al. 2021 (doi 10.1145/3458723) that a program can answer; where only people can,
+    it says so.
+    """
+    template = load_template(Path(__file__).with_name("data_card.md.j2"), code=code, cell=cell)
+    kind = ["synthetic"] if card["synthetic"] else []
+    metadata = {
+        "license": licence_name(card["licence"]),
+        "pretty_name": "Synthetic lesions" if card["synthetic"] else "Dermatoscopic images",
+        "task_categories": ["image-classification"],
+        "tags": ["dermatology", "dermoscopy", "skin-lesion", "medical", "lesionflow", *kind],
+        "size_categories": [_size_category(card["images"])],
+        "configs": [{"config_name": "default", "data_files": [{"split": "all", "path": "images-*.parquet"}]}],
+    }
+    return render_card(metadata, template.render(card=card, diagnoses=DIAGNOSES))
+
+
+def _size_category(images: int) -> str:
+    """As Hugging Face's specification of dataset cards names them."""
+    bounds = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+    return next((name for bound, name in bounds.items() if images < bound), "1M<n<10M")

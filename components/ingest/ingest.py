@@ -9,12 +9,17 @@ import pandas as pd
 
 from components.common.errors import UserError
 from components.common.files import whole_folder, write_json, write_text
-from components.common.image_table import DATA_CARD, read_metadata
+from components.common.image_table import DATA_CARD, README, read_metadata
 from components.common.progress import report
 from components.common.source import Source, local_source
 from components.common.tables import write_table
 from components.ingest.convert import Converted, convert_all
-from components.ingest.data_card import count_reasons, make_data_card, render_data_card
+from components.ingest.data_card import (
+    count_reasons,
+    make_data_card,
+    render_data_card,
+    render_data_card_markdown,
+)
 from components.ingest.match import Matched, match_images
 from components.ingest.metadata import Rejected, find_metadata, parse_metadata
 from components.ingest.shards import write_shards
@@ -38,7 +43,8 @@ def ingest(
     Args:
         source: folder, or gs:// or s3:// prefix.
         fingerprint: of the source; goes into the data card.
-        images: folder to write: Parquet shards (see `common.image_table`) and data_card.json.
+        images: folder to write: Parquet shards (see `common.image_table`), data_card.json, and README.md, the same as
+            a card that data hubs read.
         quarantine: Parquet file to write: item, file and reason of everything left out.
         data_card: HTML file to write.
         stored_size: shorter side of the stored images, pixels; images are never enlarged.
@@ -79,6 +85,7 @@ def ingest(
             warnings=parsed.warnings,
         )
         write_json(folder / DATA_CARD, card)
+        write_text(folder / README, render_data_card_markdown(card))
         write_table(pd.DataFrame([vars(each) for each in rejected], columns=list(QUARANTINE_COLUMNS)), quarantine)
         write_text(data_card, render_data_card(card))
     report("figure", text=f"{card['images']:,} images of {card['lesions']:,} lesions, {len(rejected)} quarantined")

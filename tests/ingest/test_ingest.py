@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
 from components.common import storage
@@ -237,6 +239,29 @@ def test_the_card_counts_and_escapes(small_source: Path, run_ingest: Callable[..
     assert sum(count["images"] for count in result.card["counts"].values()) == 40
     assert "<b>source" not in result.page
     assert "&lt;b&gt;source" in result.page
+
+
+def test_a_data_hub_finds_the_shards_and_the_figures_in_the_markdown_card(
+    small_source: Path, run_ingest: Callable[..., Any]
+) -> None:
+    odd = small_source.with_name("a|b `c` <b>source")
+    small_source.rename(odd)
+    result = run_ingest(odd)
+
+    _, head, body = (result.folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+
+    metadata = yaml.safe_load(head)
+    assert metadata["license"] == "cc-by-nc-4.0"
+    assert metadata["size_categories"] == ["n<1K"]
+    (files,) = metadata["configs"][0]["data_files"]
+    assert sorted(result.folder.glob(files["path"])) == sorted(result.folder.glob("*.parquet"))
+    for dx, count in result.card["counts"].items():
+        assert re.search(rf"^\| {dx} \| .* \| {count['images']} \| {count['lesions']} \|$", body, re.MULTILINE)
+    for name, number in result.card["missing"].items():
+        assert f"| {name} | {number} |" in body
+    assert "`" + str(odd).replace("|", "\\|").replace("`", "'").replace("<", "&lt;") + "`" in body
+    assert "To be stated by whoever collected the images" in body
+    assert "Tschandl" in body
 
 
 def test_real_data_is_read_whole(real_data: Path, run_ingest: Callable[..., Any]) -> None:
