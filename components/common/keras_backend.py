@@ -160,6 +160,55 @@ def compile_with_xla() -> bool:
     return keras.backend.backend() == "jax"
 
 
+def adam_in_one_operation(
+    variable: Any,
+    momentum: Any,
+    velocity: Any,
+    gradient: Any,
+    rate: Any,
+    step: Any,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> bool:
+    """Update a variable and its two moments as `keras.optimizers.Adam` does, if the backend can in one operation.
+
+    That is TensorFlow on a CPU: XLA, which compiles for GPUs and for JAX, fuses Keras' operations by itself.
+
+    Args:
+        variable: TensorFlow's own, as Keras hands it to an optimizer on that backend.
+        momentum: Keras' variable; likewise `velocity`.
+        gradient: of the loss by `variable`.
+        rate: learning rate.
+        step: number of this step, from 1.
+        beta_1: of the first moment, and so on, as Keras names them.
+
+    Returns:
+        Whether it did.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow" or gpus():
+        return False
+    import tensorflow as tf
+
+    converted: Any = keras.ops.convert_to_tensor(step)
+    number = tf.cast(converted, variable.dtype)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=momentum.value.handle,
+        v=velocity.value.handle,
+        beta1_power=tf.pow(tf.cast(beta_1, variable.dtype), number),
+        beta2_power=tf.pow(tf.cast(beta_2, variable.dtype), number),
+        lr=tf.cast(rate, variable.dtype),
+        beta1=beta_1,
+        beta2=beta_2,
+        epsilon=epsilon,
+        grad=gradient,
+    )
+    return True
+
+
 def compiled_core(core: "keras.Model") -> "keras.layers.Layer":
     """The core as a training model should call it: compiled with XLA on TensorFlow with a GPU.
 

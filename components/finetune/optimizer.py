@@ -5,10 +5,28 @@ from typing import Any
 import keras
 
 from components.common.backbone import blocks
+from components.common.keras_backend import adam_in_one_operation
 from components.common.recipe import Phase, Recipe
 
 
-class LayerwiseAdamW(keras.optimizers.Adam):
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam, as one operation per variable where the backend has it.
+
+    Keras writes the step as a dozen operations for each of a hundred variables: on TensorFlow and a CPU they took 4 %
+    of each step of EfficientNetV2B0 and, traced and optimised, 1.5 seconds of each fine-tune step.
+    """
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable."""
+        index = self._get_variable_index(variable)
+        moments = self._momentums[index], self._velocities[index]
+        done: Any = self.iterations
+        constants = self.beta_1, self.beta_2, self.epsilon
+        if not adam_in_one_operation(variable, *moments, gradient, learning_rate, done + 1, *constants):
+            super().update_step(gradient, variable, learning_rate)
+
+
+class LayerwiseAdamW(Adam):
     """Adam with a learning rate and a decoupled weight decay for each variable.
 
     Keras' AdamW decays every variable by the one learning rate, whatever rate it learns with.
@@ -49,7 +67,7 @@ def make_optimizer(core: keras.Model, recipe: Recipe, phase: Phase, steps: int) 
     rate = learning_rate(recipe, phase, steps)
     options: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
     if recipe.weight_decay == 0 and recipe.layer_decay == 1:
-        return keras.optimizers.Adam(rate, **options)
+        return Adam(rate, **options)
     # Biases and the scales of normalisation are not decayed: they hold no redundancy to take away.
     decays = [recipe.weight_decay * (len(variable.shape) > 1) for variable in core.trainable_variables]
     return LayerwiseAdamW(rate, layer_rates(core, recipe.layer_decay), decays, **options)
