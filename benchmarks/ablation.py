@@ -3,13 +3,14 @@
     python benchmarks/ablation.py --data FOLDER --weights FILE --work FOLDER
         [--rows NAME ...] [--seeds 0 1] [--size 64] [--share 0.33] [--backbone efficientnetv2b0]
 
-FOLDER of --data is what `lesionflow run --data` takes; --weights is as there. The lesions are split once
-(seed 0, 70/10/20). A row trains on --share of the training lesions, of each class alike, and its best
-epoch is chosen on the validation lesions. Its figure is the macro-F1 over the images of all lesions it
-was not trained on, but for the test set's, which nothing here ever reads: with a share of a third these
-are 5,700 images instead of the validation's 1,000, and an interval half as wide. Intervals (95 %) are of
-a bootstrap over lesions, the same draws for every row, so differences are paired by lesion and by seed;
-they hold the chance in the images, and what the seeds say apart is listed beside them.
+FOLDER of --data is what `lesionflow run --data` takes; --weights is as there. The lesions are split once, as
+a run with seed 0 splits them (70/10/20, with the leak guard). A row trains on --share of the training
+lesions, of each class alike, and its best epoch is chosen on the validation lesions. Its figure is the
+macro-F1 over the images of all lesions it was not trained on, but for the test set's, which nothing here
+ever reads: with a share of a third these are 5,700 images instead of the validation's 1,000, and an interval
+half as wide. Intervals (95 %) are of a bootstrap over lesions, the same draws for every row, so differences
+are paired by lesion and by seed; they hold the chance in the images, and what the seeds say apart is
+listed beside them.
 
 Everything is kept in --work: the data, and a file in results/ for each finished (row, seed), which is not
 run again unless the recipe it stands for has changed; a row that was cut short goes on at its last epoch.
@@ -45,6 +46,7 @@ from components.common.pixels import decode_images
 from components.common.recipe import PhaseName, Recipe
 from components.common.tables import SPLIT_COLUMNS, read_table, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
+from components.duplicates.duplicates import find_duplicates
 from components.finetune.finetune import finetune
 from components.ingest.ingest import ingest
 from components.split.split import split_images
@@ -69,8 +71,6 @@ ROWS: dict[str, Changes] = {
     "no balance": {"balance": "none"},
     "oversampling": {"balance": "oversample"},
     "effective number": {"balance": "effective-number"},
-    "logit-adjusted 0.5": {"balance": "logit-adjusted", "tau": 0.5},
-    "balanced softmax": {"balance": "logit-adjusted"},
     "label smoothing": {"label_smoothing": 0.1},
     "average": {"ema": 0.99},
     "AdamW": {"weight_decay": 0.05, "warmup": 0.1},
@@ -94,7 +94,7 @@ ROWS.update(
         "strong, cutmix": {**STRONG, "mix": "cutmix", "mix_alpha": 1.0},
         "strong, label smoothing": {**STRONG, "label_smoothing": 0.1},
         "strong, AdamW, layer decay": {**STRONG, "weight_decay": 0.05, "warmup": 0.1, "layer_decay": 0.9},
-        "strong, logit-adjusted 0.5": {**STRONG, "balance": "logit-adjusted", "tau": 0.5},
+        "strong, rate 1e-3": {**STRONG, "partial": {"epochs": 20, "learning_rate": 1e-3}},
     }
 )
 
@@ -119,10 +119,14 @@ def prepare(data: str, work: Path, share: float) -> Path:
     images = work / "images"
     if not images.exists():
         ingest(data, "", str(images), str(work / "quarantine.parquet"), str(work / "data_card.html"))
+    pairs = work / "duplicates.csv"
+    if not pairs.exists():
+        find_duplicates(images, pairs, work / "duplicates.html")
     tables = work / f"tables-{share:g}"
     if not tables.exists():
         with whole_folder(tables) as folder:
-            split_images(images, {name: folder / name for name in ("train", "validation", "test")})
+            names = ("train", "validation", "test")
+            split_images(images, {name: folder / name for name in names}, found_pairs=pairs)
             (folder / "test").unlink()
             train, validation = (read_table(folder / name, SPLIT_COLUMNS) for name in ("train", "validation"))
             lesions = train.drop_duplicates("lesion_id").sample(frac=1, random_state=0)

@@ -75,7 +75,5 @@ _MEANING = {
     "oversample": f"Every class is drawn equally often. {_DRAWS}",
     "sqrt": f"Classes are drawn in proportion to the square root of their size. {_DRAWS}",
     "effective-number": f"The loss is weighted by the effective number of images (Cui et al. 2019). {_LOSS}",
-    "logit-adjusted": "Every image is seen once an epoch and counts alike; the loss shifts its logits by the logarithm "
-    "of each class's share (Menon et al. 2021).",
     "class-weight": f"The loss is weighted so that every class has the same share of it. {_LOSS}",
 }

@@ -49,7 +49,6 @@ STRATEGIES: dict[str, Callable[[Counts], tuple[PerClass, PerClass]]] = {
     "sqrt": sqrt,
     "effective-number": effective_number,
     "class-weight": class_weight,
-    "logit-adjusted": none,  # corrected in the loss itself, see finetune's losses
 }
 """Strategy -> from the images of each class (all above 0) to the loss weight and the draws of each of its rows.
 

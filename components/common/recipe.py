@@ -62,10 +62,8 @@ class Recipe(_Strict):
     image_size: int = Field(default=224, ge=32, le=600)
     """Side of the square network input, pixels."""
     batch_size: int = Field(default=32, ge=1)
-    balance: Literal["none", "oversample", "sqrt", "effective-number", "class-weight", "logit-adjusted"] = "oversample"
-    """The one correction for classes of unequal size: of the draws, of the loss's weights, or of its logits."""
-    tau: float = Field(default=1, gt=0)
-    """Strength of the balance `logit-adjusted`; 1 is balanced softmax."""
+    balance: Literal["none", "oversample", "sqrt", "effective-number", "class-weight"] = "oversample"
+    """The one correction for classes of unequal size: of the draws, or of the loss's weights."""
     augmentation: Augmentation = Augmentation()
     mix: Literal["none", "mixup", "cutmix"] = "none"
     """Whether each training image is a mixture of two."""
@@ -94,8 +92,6 @@ class Recipe(_Strict):
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
-        if self.tau != 1 and self.balance != "logit-adjusted":
-            raise ValueError(f"tau {self.tau} has no effect with balance {self.balance}; expected logit-adjusted")
         if self.warmup and self.schedule != "cosine":
             raise ValueError(f"warmup {self.warmup} has no effect with schedule {self.schedule}; expected cosine")
         return self

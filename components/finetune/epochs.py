@@ -103,7 +103,6 @@ def training_model(
     recipe: Recipe,
     phase: Phase,
     steps: int,
-    class_counts: NDArray[np.integer[Any]] | None = None,
 ) -> keras.Model:
     """The core behind its augmentation, compiled for one fine-tune step.
 
@@ -112,13 +111,12 @@ def training_model(
         recipe: for the augmentation, the loss and the optimizer.
         phase: for the learning rate.
         steps: batches in one epoch.
-        class_counts: training images of each class, shape (7,); for the balance `logit-adjusted`.
     """
     inputs = keras.Input(core.input_shape[1:], name="image")
     model = keras.Model(inputs, compiled_core(core)(augment(inputs, recipe.augmentation)), name="training")
     model.compile(
         optimizer=make_optimizer(core, recipe, phase, steps),
-        loss=make_loss(recipe, class_counts),  # pyright: ignore[reportArgumentType]
+        loss=make_loss(recipe),  # pyright: ignore[reportArgumentType]
         metrics=["accuracy"],
         jit_compile=compile_with_xla(),  # pyright: ignore[reportArgumentType]
     )

@@ -105,7 +105,7 @@ def finetune(
     if (name is PhaseName.HEAD) != (start is None):
         needs = "starts from --weights, not from a model" if start else "starts from the model of the step before"
         raise UserError(f"The {name} step {needs}; pass `start` to partial and full, and to them only.")
-    decoding = _examples(images, train, validation, settings)
+    decoding = _examples(images, train, validation, settings.image_size)
     make_deterministic(seed)
     with training_devices(settings.batch_size) as chosen:
         core = build_core(settings.backbone, settings.image_size, settings.dropout)
@@ -161,25 +161,20 @@ def finetune(
     return figures
 
 
-def _examples(images: str, train: str, validation: str, recipe: Recipe) -> "Future[tuple[Examples, Examples]]":
+def _examples(images: str, train: str, validation: str, size: int) -> "Future[tuple[Examples, Examples]]":
     """Read the two tables, and decode their images beside what comes next.
 
     Importing TensorFlow and building the network keep one core busy for seconds, decoding the others.
     All images are decoded in one go: one reading of the shards, one budget of memory.
 
     Raises:
-        UserError: as `_rows`, or the table suits another balance; the future's: as `load_pixels`.
+        UserError: as `_rows`; the future's: as `load_pixels`.
     """
     ids, columns = _rows(train, BALANCED_COLUMNS)
     judged_ids, judged_columns = _rows(validation, SPLIT_COLUMNS)
-    if recipe.balance == "logit-adjusted" and ((columns["weight"] != 1).any() or (columns["draws"] != 1).any()):
-        raise UserError(
-            f"The table {train} weights or repeats images, and the recipe corrects their frequency once more "
-            "(balance logit-adjusted); expected the table that the balance step wrote for this recipe."
-        )
 
     def decode() -> tuple[Examples, Examples]:
-        pixels = load_pixels(images, [*ids, *judged_ids], recipe.image_size)
+        pixels = load_pixels(images, [*ids, *judged_ids], size)
         return Examples(pixels[: len(ids)], **columns), Examples(pixels[len(ids) :], **judged_columns)
 
     beside = ThreadPoolExecutor(1, "decode")
@@ -256,8 +251,7 @@ def _train(
     """
     from components.finetune.epochs import steps_per_epoch, train, training_model
 
-    counts = np.bincount(examples.labels, minlength=len(LABELS))
-    model = training_model(core, recipe, recipe.phase(phase), steps_per_epoch(examples, recipe), counts)
+    model = training_model(core, recipe, recipe.phase(phase), steps_per_epoch(examples, recipe))
     order = [*PhaseName].index(phase)
     # Steps with the same seed must not repeat each other's row order and augmentation.
     step_seed = int(np.random.SeedSequence([seed, order]).generate_state(1)[0])

@@ -11,15 +11,14 @@ import pytest
 from small_data import SIZE, Data
 
 from components.common.backbone import CORE
-from components.common.errors import Preempted, UserError
+from components.common.errors import Preempted
 from components.common.model_folder import load_model
 from components.common.pixels import load_pixels
-from components.common.tables import write_table
 from components.finetune import checkpoint as checkpoints
 from components.finetune.epochs import BatchProgress
 
 EVERYTHING: dict[str, Any] = {
-    "balance": "logit-adjusted",
+    "balance": "effective-number",
     "augmentation": {
         "vertical_flip": True,
         "crop": 0.6,
@@ -110,12 +109,3 @@ def test_flip_views_are_in_the_model_and_the_next_step_starts_from_it(data: Data
     data.finetune(tmp_path / "with", "full", start=str(tmp_path / "model"), changes=changes)
     data.finetune(tmp_path / "without", "full", start=str(tmp_path / "model"))
     assert all(map(np.array_equal, weights(tmp_path / "with"), weights(tmp_path / "without")))
-
-
-def test_a_table_that_is_corrected_already_is_refused(data: Data, tmp_path: Path):
-    table = pd.read_parquet(data.train)
-    table["draws"] = np.where(np.arange(len(table)) % 2, 1.5, 0.5)
-    write_table(table, tmp_path / "balanced.parquet")
-    balanced = Data(data.images, tmp_path / "balanced.parquet", data.validation)
-    with pytest.raises(UserError, match="corrects their frequency once more"):
-        balanced.finetune(tmp_path / "model", changes={"balance": "logit-adjusted"})
