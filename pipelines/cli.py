@@ -16,6 +16,7 @@ from pipelines.cluster.errors import ClusterError
 from pipelines.doctor.commands import doctor
 from pipelines.model_commands import compare, predict, verify
 from pipelines.schedule.commands import app as schedule_app
+from pipelines.training_options import Folds, LeakGuard, Metric, MinF1, PolicyFile, Seed
 
 if TYPE_CHECKING:
     from pipelines.runners.backend import Backend
@@ -55,26 +56,18 @@ def run(
         str | None,
         typer.Option(help="imagenet, none, or a weights file.", show_default="imagenet; none on synthetic data"),
     ] = None,
-    min_f1: Annotated[
-        float | None, typer.Option(help="Least value of the gate's metric that passes.", show_default="0.7")
-    ] = None,
-    metric: Annotated[str | None, typer.Option(help="What the gate judges.", show_default="macro_f1")] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="YAML or JSON file of all that the gate asks for, instead.", show_default="none")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split, the batch order and the augmentation.")] = 0,
+    min_f1: MinF1 = None,
+    metric: Metric = None,
+    policy: PolicyFile = None,
+    seed: Seed = 0,
     registry: Annotated[
         str | None, typer.Option(help="Folder, gs:// or s3:// prefix.", show_default="OUTPUT/registry")
     ] = None,
     duplicate_pairs: Annotated[str, typer.Option(help="CSV of image pairs that must stay on one side.")] = "",
     fixed_test: Annotated[str, typer.Option(help="List of the test images.")] = "",
-    leak_guard: Annotated[
-        bool, typer.Option(help="Look for near-duplicates, and keep them on one side of the split.")
-    ] = True,
+    leak_guard: LeakGuard = True,
     max_quarantine: Annotated[float, typer.Option(help="Largest share of damaged items tolerated.")] = 0.01,
-    folds: Annotated[
-        int | None, typer.Option(help="Cross-validate with so many folds; promotes nothing.", show_default="none")
-    ] = None,
+    folds: Folds = None,
     runner: Annotated[Runner, typer.Option(help="How tasks are run; docker uses the images of a cluster.")] = (
         Runner.SUBPROCESS
     ),

@@ -15,11 +15,11 @@ from components.common.errors import UserError
 from components.common.metrics import AVERAGES, classification_metrics, predicted_classes
 from components.common.paired import Difference, paired_differences
 from components.common.registry import CARD, CHAMPION, SCORES, champion_uri
-from components.common.tables import read_table
+from components.common.tables import PROBABILITY_COLUMNS, read_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 
 SUMMARY = "summary.json"
-COLUMNS = ("image_id", "lesion_id", "dx", *(f"p_{label}" for label in LABELS))
+COLUMNS = ("image_id", "lesion_id", "dx", *PROBABILITY_COLUMNS)
 RECALLS = tuple(f"recall:{label}" for label in LABELS)
 FIGURES = (*AVERAGES, *RECALLS)
 """What is compared: the averages, and the recall of each class."""

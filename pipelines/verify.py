@@ -16,9 +16,9 @@ from components.common.errors import UserError
 from components.common.files import file_digest, finite, write_json
 from components.common.metrics import AVERAGES, format_figure, measure
 from components.common.model_folder import model_file
-from components.common.registry import CARD, CHAMPION, SCORES, SPLIT, VERSIONS, champion_uri, list_contents
-from components.common.tables import read_table, table_digest
-from components.common.taxonomy import LABEL_INDEX, LABELS
+from components.common.registry import CARD, SCORES, SPLIT, champion_if_registry, list_contents
+from components.common.tables import PROBABILITY_COLUMNS, read_table, table_digest
+from components.common.taxonomy import LABEL_INDEX
 from components.evaluate.outcome import images_digest
 from components.gate.gate import read_verdict
 
@@ -66,11 +66,8 @@ def verify(uri: str) -> Verified:
     Raises:
         UserError: there is no version, or the registry cannot be read.
     """
-    if storage.exists(storage.join(uri, CHAMPION)):
-        uri = champion_uri(uri)
-    elif storage.exists(storage.join(uri, VERSIONS)):
-        raise UserError(f"The registry {uri} has no {CHAMPION} yet; name one of its versions, or promote a model.")
-    elif not storage.exists(uri):
+    uri = champion_if_registry(uri)
+    if not storage.exists(uri):
         raise UserError(f"There is nothing at {uri}; expected a registry, or a version in one.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = storage.download(uri, Path(temporary, "version"))
@@ -153,7 +150,7 @@ def _tables(folder: Path, evaluation: Mapping[str, Any]) -> str:
 def _figures(folder: Path, evaluation: Mapping[str, Any]) -> str:
     scores = _scores(folder)
     labels = scores["dx"].map(LABEL_INDEX).to_numpy(np.int64)
-    probabilities = scores[[f"p_{label}" for label in LABELS]].to_numpy()
+    probabilities = scores[[*PROBABILITY_COLUMNS]].to_numpy()
     found = finite(measure(labels, probabilities, scores["lesion_id"].tolist(), evaluation["seed"]))
     if different := _differences(evaluation["metrics"], found):
         first = "; ".join(f"{name} is {ours}, the card says {theirs}" for name, theirs, ours in different[:3])
@@ -188,7 +185,7 @@ def _verdict(evaluation: Mapping[str, Any]) -> str:
 
 
 def _scores(folder: Path) -> pd.DataFrame:
-    return read_table(folder / SCORES, ("image_id", "lesion_id", "dx", *(f"p_{label}" for label in LABELS)))
+    return read_table(folder / SCORES, ("image_id", "lesion_id", "dx", *PROBABILITY_COLUMNS))
 
 
 def _provenance(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,19 @@ def champion_uri(registry: str) -> str:
     return version_uri(registry, version)
 
 
+def champion_if_registry(uri: str) -> str:
+    """Where the version in use lies, if `uri` is a registry; else `uri` itself.
+
+    Raises:
+        UserError: it is a registry without a champion, or as `champion_uri`.
+    """
+    if storage.exists(storage.join(uri, CHAMPION)):
+        return champion_uri(uri)
+    if storage.exists(storage.join(uri, VERSIONS)):
+        raise UserError(f"The registry {uri} has no {CHAMPION} yet; name one of its versions, or promote a model.")
+    return uri
+
+
 def champion_version(registry: str) -> str | None:
     """The version in use; None if the registry has none yet, or does not exist.
 
@@ -134,11 +147,8 @@ def fetch_model(uri: str, folder: str | Path) -> Path:
     Raises:
         UserError: there is no such model, or it is not whole.
     """
-    published = False
-    if storage.exists(storage.join(uri, CHAMPION)):
-        uri, published = champion_uri(uri), True
-    elif storage.exists(storage.join(uri, VERSIONS)):
-        raise UserError(f"The registry {uri} has no {CHAMPION} yet; name one of its versions, or promote a model.")
+    given, uri = uri, champion_if_registry(uri)
+    published = uri != given
     if not storage.exists(storage.join(uri, MODEL)):
         raise DamagedVersion(
             f"There is no model at {uri}: neither {CHAMPION} (a registry) nor {MODEL} (a version or a model folder)."

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from components.common.errors import UserError
 from components.common.files import whole_file
+from components.common.taxonomy import LABELS
 
 SPLIT_COLUMNS = ("image_id", "lesion_id", "dx", "fold")
 """Columns of the train, validation and test tables; `fold` is the table's own name."""
@@ -19,6 +20,9 @@ BALANCED_COLUMNS = (*SPLIT_COLUMNS, "weight", "draws")
 `weight` multiplies the row's loss (mean 1 over rows); `draws` is how often the row is expected to
 be drawn in an epoch (sum over rows = number of rows). Only one of them differs from 1.
 """
+
+PROBABILITY_COLUMNS = tuple(f"p_{label}" for label in LABELS)
+"""Of a score table, in the order of LABELS: the probability of each class, float."""
 
 
 def table_digest(table: pd.DataFrame) -> str:

@@ -15,7 +15,8 @@ from PIL import Image
 from components.common.image_table import read_images
 from components.common.model_folder import LoadedModel
 from components.common.pixels import decode
-from components.common.taxonomy import LABEL_INDEX, LABELS
+from components.common.tables import PROBABILITY_COLUMNS
+from components.common.taxonomy import LABEL_INDEX
 from components.evaluate.attention import occlusion_maps
 
 _SIDE = 168  # pixels of the longer side in the report
@@ -84,7 +85,7 @@ def pick_examples(scores: pd.DataFrame, images: str | Path, model: LoadedModel |
         model: gave the scores; without it the examples do not say where it looked.
     """
     usable = scores[scores["predicted"].notna()].copy()
-    usable["probability"] = usable[[f"p_{label}" for label in LABELS]].max(axis=1)
+    usable["probability"] = usable[[*PROBABILITY_COLUMNS]].max(axis=1)
     usable = usable.sort_values(["probability", "image_id"], ascending=[False, True])
     is_right = usable["dx"] == usable["predicted"]
     right = usable[is_right].drop_duplicates("dx").sort_values("dx")

@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from components.common.metrics import AVERAGES
 from components.common.page import load_template, render_page
-from components.common.taxonomy import DIAGNOSES, LABEL_INDEX, LABELS
+from components.common.tables import PROBABILITY_COLUMNS
+from components.common.taxonomy import DIAGNOSES, LABEL_INDEX
 from components.evaluate.curves import draw_reliability, draw_risk, draw_roc, draw_training
 from components.evaluate.examples import Examples, format_sure
 from components.evaluate.figures import Figures
@@ -68,7 +69,7 @@ def render_report(
 
 
 def _draw_roc(scores: pd.DataFrame, metrics: Mapping[str, Any]) -> str:
-    probabilities = scores[[f"p_{label}" for label in LABELS]].to_numpy(np.float64)
+    probabilities = scores[[*PROBABILITY_COLUMNS]].to_numpy(np.float64)
     truth = scores["dx"].map(LABEL_INDEX).to_numpy(np.int64)
     return draw_roc(truth, probabilities, {label: entry["auc"] for label, entry in metrics["per_class"].items()})
 

@@ -14,14 +14,14 @@ from components.common.image_table import read_data_card, read_metadata
 from components.common.metrics import measure
 from components.common.progress import report as tell
 from components.common.provenance import provenance
-from components.common.tables import read_table, write_table
+from components.common.tables import PROBABILITY_COLUMNS, read_table, write_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.evaluate.outcome import Outcome, conclude, images_digest, spoken_result
 from components.gate.gate import read_evaluation
 from components.gate.policy import check_pooled, load_policy
 from components.pool.report import render_report
 
-SCORE_COLUMNS = ("image_id", "lesion_id", "dx", "predicted", *(f"p_{label}" for label in LABELS))
+SCORE_COLUMNS = ("image_id", "lesion_id", "dx", "predicted", *PROBABILITY_COLUMNS)
 """Of the score table that evaluate writes."""
 
 METHOD = "out-of-fold predictions of {folds} models, each on lesions it never saw"
@@ -73,7 +73,7 @@ def pool(
     _require_each_image_once(table, read_metadata(images)["image_id"])
 
     truth = table["dx"].map(LABEL_INDEX).to_numpy(np.int64)
-    probabilities = table[[f"p_{label}" for label in LABELS]].to_numpy(np.float64)
+    probabilities = table[[*PROBABILITY_COLUMNS]].to_numpy(np.float64)
     measured = measure(truth, probabilities, table["lesion_id"].tolist(), seed)
 
     folds = [_fold(number, rows, documents[number - 1]) for number, rows in table.groupby("fold")]  # pyright: ignore

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from components.common.metrics import AVERAGES, format_figure
 from components.common.page import load_template, render_page
 from components.common.pictures import PALETTE, new_figure, to_svg
+from components.common.tables import PROBABILITY_COLUMNS
 from components.common.taxonomy import DIAGNOSES, LABEL_INDEX, LABELS
 from components.evaluate.curves import draw_roc
 from components.evaluate.examples import format_sure, pick_examples
@@ -33,7 +34,7 @@ def render_report(
         A complete HTML document.
     """
     metrics = evaluation["metrics"]
-    probabilities = scores[[f"p_{label}" for label in LABELS]].to_numpy(np.float64)
+    probabilities = scores[[*PROBABILITY_COLUMNS]].to_numpy(np.float64)
     truth = scores["dx"].map(LABEL_INDEX).to_numpy(np.int64)
     aucs = {label: entry["auc"] for label, entry in metrics["per_class"].items()}
     examples = pick_examples(scores, images)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipelines.cluster.options import Config, Endpoint, Experiment, KubeContext, Namespace
+from pipelines.training_options import Folds, LeakGuard, Metric, MinF1, PolicyFile, Seed
 
 if TYPE_CHECKING:
     from pipelines.cluster.settings import ClusterSettings
@@ -33,22 +34,14 @@ def submit(
     weights: Annotated[
         str, typer.Option(help="imagenet, none, a gs:// or s3:// file, or one in the image.")
     ] = "imagenet",
-    min_f1: Annotated[
-        float | None, typer.Option(help="Least value of the gate's metric that passes.", show_default="0.7")
-    ] = None,
-    metric: Annotated[str | None, typer.Option(help="What the gate judges.", show_default="macro_f1")] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="YAML or JSON file of all that the gate asks for, instead.", show_default="none")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split, the batch order and the augmentation.")] = 0,
+    min_f1: MinF1 = None,
+    metric: Metric = None,
+    policy: PolicyFile = None,
+    seed: Seed = 0,
     duplicate_pairs: Annotated[str, typer.Option(help="gs:// or s3:// CSV of pairs that stay on one side.")] = "",
-    leak_guard: Annotated[
-        bool, typer.Option(help="Look for near-duplicates, and keep them on one side of the split.")
-    ] = True,
+    leak_guard: LeakGuard = True,
     fixed_test: Annotated[str, typer.Option(help="gs:// or s3:// list of the test images.")] = "",
-    folds: Annotated[
-        int | None, typer.Option(help="Cross-validate with so many folds; promotes nothing.", show_default="none")
-    ] = None,
+    folds: Folds = None,
     profile: Annotated[str, typer.Option(help="Kind of cluster: gke, generic, cpu-only, or a YAML file.")] = "generic",
     run_name: Annotated[str | None, typer.Option(help="Of the run; must be new.", show_default="run-TIME")] = None,
     service_account: Annotated[str | None, typer.Option(help="Of the pods.", show_default="the profile's")] = None,
