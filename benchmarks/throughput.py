@@ -6,6 +6,7 @@ Each backend trains in a process of its own: the `quick` recipe's partial step (
 weights) on IMAGES images (default 512), EPOCHS epochs a side in turn (default 4), the first dropped; printed are
 medians. Step: what the finetune step does in an epoch, which is to draw rows, gather batches, augment, train.
 Bound: the same core trained by `fit` on one fixed array in memory, without gathering and augmentation.
+On TensorFlow both in shards of a batch (`core_shards`), and once more in whole batches, all cores at each operation.
 The CPU seconds are the figures to trust on a machine that is not idle; its load is printed.
 """
 
@@ -20,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 
 from components.common.backbone import build_core, set_trainable
-from components.common.keras_backend import compile_with_xla, make_deterministic
+from components.common.keras_backend import compile_with_xla, compiled_core, core_shards, make_deterministic, prepare
 from components.common.recipe import QUICK
 from components.finetune.sampling import Examples, epoch_rows
 
@@ -28,12 +29,19 @@ Times = dict[str, list[float]]
 """Wall and CPU seconds per image of each side."""
 
 
-def measure(images: int, epochs: int) -> Times:
+def measure(images: int, epochs: int, shards: int) -> Times:
     """Train both sides in turn with this process's backend."""
+    prepare(shards)
     make_deterministic(0)
     import keras
 
+    from components.finetune import epochs as training
     from components.finetune.epochs import EpochBatches, steps_per_epoch, training_model
+
+    def fixed_shards(batch_size: int) -> int:
+        return shards
+
+    training.core_shards = fixed_shards
 
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (images, QUICK.image_size, QUICK.image_size, 3), np.uint8)
@@ -42,8 +50,10 @@ def measure(images: int, epochs: int) -> Times:
     core = build_core(QUICK.backbone, QUICK.image_size, QUICK.dropout)
     set_trainable(core, QUICK.partial.trainable, pretrained=True)
     model = training_model(core, QUICK, QUICK.partial, steps_per_epoch(examples, QUICK))
-    bare = keras.models.clone_model(core)
-    set_trainable(bare, QUICK.partial.trainable, pretrained=True)
+    bare_core = keras.models.clone_model(core)
+    set_trainable(bare_core, QUICK.partial.trainable, pretrained=True)
+    inputs = keras.Input(core.input_shape[1:])
+    bare = keras.Model(inputs, compiled_core(bare_core, shards)(inputs))
     bare.compile(
         optimizer=keras.optimizers.Adam(QUICK.partial.learning_rate),
         loss="sparse_categorical_crossentropy",
@@ -71,25 +81,38 @@ def measure(images: int, epochs: int) -> Times:
     }
 
 
+def ratio(first: list[float], second: list[float]) -> str:
+    """The two columns of a row of ratios."""
+    (wall, cpu), (other_wall, other_cpu) = first, second
+    return f"{wall / other_wall:10.3f}{cpu / other_cpu:15.3f}"
+
+
 def main() -> None:
     """Run both backends and print their table."""
     if sys.argv[1:2] == ["--measure"]:  # the child's side
-        print(json.dumps(measure(int(sys.argv[2]), int(sys.argv[3]))))
+        print(json.dumps(measure(*map(int, sys.argv[2:]))))
         return
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 512
     epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 4
     print(f"{images} images of {QUICK.image_size} px, batches of {QUICK.batch_size}, {epochs - 1} epochs a side")
-    print(f"{'':12}{'':8}{'images/s':>10}{'CPU ms/image':>15}")
-    for backend in ("tensorflow", "jax"):
-        command = [sys.executable, __file__, "--measure", str(images), str(epochs)]
+    print(f"{'':26}{'':8}{'images/s':>10}{'CPU ms/image':>15}")
+    rows = {
+        "TensorFlow": ("tensorflow", core_shards(QUICK.batch_size)),
+        "TensorFlow, whole batches": ("tensorflow", 1),
+        "JAX": ("jax", 1),
+    }
+    steps: dict[str, list[float]] = {}
+    for name, (backend, shards) in rows.items():
+        command = [sys.executable, __file__, "--measure", str(images), str(epochs), str(shards)]
         environment = {**os.environ, "KERAS_BACKEND": backend}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         times: Times = json.loads(done.stdout.splitlines()[-1])
         for side, (wall, cpu) in times.items():
-            print(f"{backend:12}{side:8}{1 / wall:10.1f}{1000 * cpu:15.2f}", flush=True)
-        (step_wall, step_cpu), (bound_wall, bound_cpu) = times["step"], times["bound"]
-        share = f"{bound_wall / step_wall:10.3f}{bound_cpu / step_cpu:15.3f}"
-        print(f"{backend:12}{'share':8}{share}   of the bound", flush=True)
+            print(f"{name:26}{side:8}{1 / wall:10.1f}{1000 * cpu:15.2f}", flush=True)
+        steps[name] = times["step"]
+        print(f"{name:26}{'share':8}{ratio(times['bound'], times['step'])}   of the bound", flush=True)
+    shard, whole = steps["TensorFlow"], steps["TensorFlow, whole batches"]
+    print(f"{'whole batches / shards':34}{ratio(whole, shard)}", flush=True)
     print(f"load average: {', '.join(f'{load:.1f}' for load in os.getloadavg())} on {os.cpu_count()} cores")
 
 

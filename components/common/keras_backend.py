@@ -9,7 +9,7 @@ import sys
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from components.common.device_plan import Device, Plan, plan
 
@@ -17,17 +17,37 @@ if TYPE_CHECKING:
     import keras
 
 
-def prepare() -> None:
+def prepare(shards: int = 1) -> None:
     """Set what a backend reads from the environment as it starts; call before the first `import keras`.
 
     Both backends would start a thread for each core of the machine, however few of them this
     container may use.
+
+    Args:
+        shards: into which each batch will be divided on TensorFlow, see `core_shards`; they share the threads
+            that would compute one operation.
     """
+    cores = _cores()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up notices in the log
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // shards)))
+    for variable in ("TF_NUM_INTEROP_THREADS", "PJRT_NPROC"):  # the last is JAX's
+        os.environ.setdefault(variable, str(cores))
+
+
+def core_shards(batch_size: int) -> int:
+    """Into how many parts to divide each batch of a training on the CPU.
+
+    One image takes many small operations, and two cores at half a batch each lose less time to meeting at
+    the end of every operation than two cores at the same operation do: see `benchmarks/throughput.py`.
+    More than two cores were not measured, hence no shards below 16 images.
+    """
+    return max(1, min(_cores(), batch_size // 16))
+
+
+def _cores() -> int:
     from joblib import cpu_count  # knows affinity and a container's CPU quota
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up notices in the log
-    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC"):  # the last is JAX's
-        os.environ.setdefault(variable, str(cpu_count()))
+    return cpu_count()
 
 
 def make_deterministic(seed: int) -> None:
@@ -209,14 +229,51 @@ def adam_in_one_operation(
     return True
 
 
-def compiled_core(core: "keras.Model") -> "keras.layers.Layer":
-    """The core as a training model should call it: compiled with XLA on TensorFlow with a GPU.
+def compiled_core(core: "keras.Model", shards: int = 1) -> "keras.layers.Layer":
+    """The core as a training model should call it on TensorFlow: with a GPU compiled with XLA, else in `shards`.
 
-    Not on TensorFlow's CPU, where a step of EfficientNetV2B0 became six times slower on two cores.
+    XLA on TensorFlow's CPU made a step of EfficientNetV2B0 six times slower on two cores. On JAX the core itself.
     """
     import keras
 
-    return xla_layer(core) if keras.backend.backend() == "tensorflow" and gpus() else core
+    if keras.backend.backend() != "tensorflow":
+        return core
+    if gpus():
+        return xla_layer(core)
+    return sharded_layer(core, shards) if shards > 1 and not _learns_from_batches(core) else core
+
+
+def _learns_from_batches(layer: Any) -> bool:
+    """Whether batch normalization trains in it: its statistics are those of the whole batch."""
+    import keras
+
+    if isinstance(layer, keras.Model):
+        return any(_learns_from_batches(inner) for inner in layer.layers)
+    return isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+
+
+def sharded_layer(core: "keras.Model", shards: int) -> "keras.layers.Layer":
+    """A layer that is `core`, with its weights, called on each of `shards` parts of a batch; they can run at once."""
+    import keras
+
+    class Sharded(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name=core.name)
+            self.core = core
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            count = cast(Any, keras.ops.shape(inputs))[0]
+            # TensorFlow's operations do not all bear a shard without images: none has.
+            filled: Any = keras.ops.maximum(count, shards)
+            images: Any = keras.ops.take(inputs, keras.ops.arange(filled) % count, axis=0)
+            ends = [filled * part // shards for part in range(shards + 1)]
+            parts = [core(images[ends[part] : ends[part + 1]], training=training) for part in range(shards)]
+            return cast(Any, keras.ops.concatenate(parts, axis=0))[:count]
+
+        def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
+            return core.compute_output_spec(inputs, training=training)
+
+    return Sharded()
 
 
 def xla_layer(core: "keras.Model") -> "keras.layers.Layer":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from components.common.errors import Preempted, UserError
-from components.common.keras_backend import compile_with_xla, compiled_core, whole_shares
+from components.common.keras_backend import compile_with_xla, compiled_core, core_shards, whole_shares
 from components.common.progress import report
 from components.common.recipe import Phase, Recipe
 from components.common.taxonomy import LABELS
@@ -113,7 +113,8 @@ def training_model(
         steps: batches in one epoch.
     """
     inputs = keras.Input(core.input_shape[1:], name="image")
-    model = keras.Model(inputs, compiled_core(core)(augment(inputs, recipe.augmentation)), name="training")
+    called = compiled_core(core, core_shards(recipe.batch_size))
+    model = keras.Model(inputs, called(augment(inputs, recipe.augmentation)), name="training")
     model.compile(
         optimizer=make_optimizer(core, recipe, phase, steps),
         loss=make_loss(recipe),  # pyright: ignore[reportArgumentType]

@@ -21,7 +21,7 @@ from components.common.backbone import (
 )
 from components.common.errors import UserError
 from components.common.files import file_digest, whole_folder, write_json
-from components.common.keras_backend import make_deterministic, training_devices, versions
+from components.common.keras_backend import core_shards, make_deterministic, prepare, training_devices, versions
 from components.common.model_folder import (
     HISTORY,
     MODEL,
@@ -106,6 +106,7 @@ def finetune(
         needs = "starts from --weights, not from a model" if start else "starts from the model of the step before"
         raise UserError(f"The {name} step {needs}; pass `start` to partial and full, and to them only.")
     decoding = _examples(images, train, validation, settings.image_size)
+    prepare(core_shards(settings.batch_size))
     make_deterministic(seed)
     with training_devices(settings.batch_size) as chosen:
         core = build_core(settings.backbone, settings.image_size, settings.dropout)
