@@ -76,7 +76,7 @@ ROWS: dict[str, Changes] = {
     "AdamW": {"weight_decay": 0.05, "warmup": 0.1},
     "layer decay": {"layer_decay": 0.9},
     "longer": {"partial": {"epochs": 12}},
-    "flip views": {"flip_views": True},
+    "four views": {"views": 4},
 }
 STRONG: Changes = {
     "augmentation": {
@@ -84,9 +84,11 @@ STRONG: Changes = {
         "brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.02,
     },
     "ema": 0.99,
-    "flip_views": True,
+    "views": 4,
     "partial": {"epochs": 20},
 }  # fmt: skip
+FAST: Changes = {**STRONG, "partial": {"epochs": 20, "learning_rate": 1e-3}}
+DETAIL: Changes = {**FAST, "augmentation": {**STRONG["augmentation"], "crop": 0.35}, "frame": 1.5, "views": 8}
 # What only slows the learning down in six epochs may pay in twenty.
 ROWS.update(
     {
@@ -94,7 +96,9 @@ ROWS.update(
         "strong, cutmix": {**STRONG, "mix": "cutmix", "mix_alpha": 1.0},
         "strong, label smoothing": {**STRONG, "label_smoothing": 0.1},
         "strong, AdamW, layer decay": {**STRONG, "weight_decay": 0.05, "warmup": 0.1, "layer_decay": 0.9},
-        "strong, rate 1e-3": {**STRONG, "partial": {"epochs": 20, "learning_rate": 1e-3}},
+        "strong, rate 1e-3": FAST,
+        "detail": DETAIL,
+        "detail, cutmix": {**DETAIL, "mix": "cutmix", "mix_alpha": 1.0},
     }
 )
 
@@ -262,7 +266,7 @@ def main() -> None:
                 if not result.exists():
                     print(f"{row}, seed {seed}", file=sys.stderr)
                     # Rows that only predict otherwise find the base's training finished.
-                    same = recipe.model_copy(update={"flip_views": False}) == base
+                    same = recipe.model_copy(update={"views": 1}) == base
                     checkpoints = options.work / "checkpoints" / f"{'base' if same else 'row'}-{seed}"
                     # Spawned, so that nothing of TensorFlow's state comes along.
                     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:

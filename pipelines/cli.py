@@ -50,7 +50,9 @@ def run(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="quick, seed, demo, or a YAML or JSON file.", show_default="quick; demo on synthetic data"),
+        typer.Option(
+            help="best, quick, seed, demo, or a YAML or JSON file.", show_default="quick; demo on synthetic data"
+        ),
     ] = None,
     weights: Annotated[
         str | None,

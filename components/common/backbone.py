@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.common.errors import UserError
 from components.common.keras_backend import prepare
@@ -49,26 +49,44 @@ def build_core(backbone: BackboneName, image_size: int, dropout: float) -> "kera
     return keras.Model(inputs, outputs, name=CORE)
 
 
-def deployable(core: "keras.Model", image_size: int, flip_views: bool = False) -> "keras.Model":
+CORNER = 0.8
+"""Side of a window at a corner, as a share of the image's: of 0.67, 0.8 and both, the best on validation images."""
+
+
+def deployable(core: "keras.Model", frame_size: int, views: int = 1) -> "keras.Model":
     """The model that users get: RGB, uint8 or float in 0..255, at any size; it resizes by itself.
 
     Shares its weights with `core`.
 
     Args:
         core: from `build_core`.
-        image_size: side of the core's input in pixels.
-        flip_views: average the probabilities over an image and its three mirror images, for four
-            times the work: a lesion has no upright.
+        frame_size: side in pixels of the square to which it resizes first, as decoding did for the training.
+        views: average the probabilities over so many views, see `Recipe.views`; a lesion has no upright.
     """
     import keras
 
     inputs = keras.Input((None, None, 3), name="image")
     # Antialiased as Pillow's resize is, which made the pixels that the core was trained on.
-    resized = keras.layers.Resizing(image_size, image_size, antialias=True, name="resize")(inputs)
-    if not flip_views:
-        return keras.Model(inputs, core(resized), name="lesionflow")
-    views = [resized, *(keras.ops.flip(resized, axes) for axes in (1, 2, (1, 2)))]
-    return keras.Model(inputs, keras.layers.Average(name="views")([core(view) for view in views]), name="lesionflow")
+    frame: Any = keras.layers.Resizing(frame_size, frame_size, antialias=True, name="frame")(inputs)
+    size = core.input_shape[1]
+
+    def fit(view: Any) -> Any:
+        # Not a second Resizing layer, which TensorFlow cannot write into a SavedModel for a variable that it does
+        # not track; and not antialiased, which is no ONNX operation. Nor are the crops of the training.
+        return view if view.shape[1] == size else keras.ops.image.resize(view, (size, size))
+
+    whole = fit(frame)
+    if views == 1:
+        return keras.Model(inputs, core(whole), name="lesionflow")
+    mirrors = (1, 2, (1, 2))
+    seen = [whole, *(keras.ops.flip(whole, axes) for axes in mirrors)]
+    if views == 8:
+        first = frame_size - round(CORNER * frame_size)
+        near, far = slice(frame_size - first), slice(first, frame_size)
+        corners = [frame[:, y, x] for y in (near, far) for x in (near, far)]
+        windows = [fit(corner) for corner in corners]
+        seen += [windows[0], *(keras.ops.flip(w, axes) for w, axes in zip(windows[1:], mirrors, strict=True))]
+    return keras.Model(inputs, keras.layers.Average(name="views")([core(view) for view in seen]), name="lesionflow")
 
 
 def load_backbone_weights(core: "keras.Model", path: Path) -> None:

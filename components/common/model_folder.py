@@ -48,7 +48,7 @@ class LoadedModel:
     labels: tuple[str, ...]
     """What each column of a prediction means."""
     image_size: int
-    """Side in pixels of the squares that the network was trained on."""
+    """Side in pixels of the squares that images were decoded to when it was trained."""
     model: "keras.Model"
     """RGB, uint8 or float in 0..255, at any size -> probabilities."""
 

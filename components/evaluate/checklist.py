@@ -33,6 +33,12 @@ def claim_2024(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> list[I
     return [Item(number, topic, known.get(number, AUTHORS)) for number, topic in enumerate(_TOPICS, 1)]
 
 
+_VIEWS = {
+    1: ".",
+    4: ", and their three mirror images.",
+    8: ", their three mirror images, and windows of four fifths of the side at the four corners.",
+}
+"""What a model sees of an image, by the recipe's number of views."""
 _TOPICS = (
     "Title or abstract: names the AI technique",
     "Abstract: design, methods, results, conclusions",
@@ -90,13 +96,13 @@ def _known(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[int, 
     missing = {name: count for name, count in (card.get("missing") or {}).items() if count}
     kinds = card.get("dx_types") or {}
     versions = training.get("versions") or {}
-    pixels = recipe.get("image_size")
+    pixels = round(recipe.get("image_size", 0) * recipe.get("frame", 1))
     known = {
         7: card.get("citation") or f"`{data['source']}`",
         8: f"Left out as unusable: {sum(out.values()):,} entries"
         + (f" ({', '.join(f'{reason}: {count:,}' for reason, count in out.items())})." if out else ".")
         + " Criteria of the source: to be stated by the authors.",
-        9: f"Whole images, resized to {pixels} x {pixels} pixels." if pixels else "",
+        9: f"Whole images, resized to {pixels} x {pixels} pixels" + _VIEWS[recipe.get("views", 1)] if pixels else "",
         12: f"Images lacking metadata are kept; unknown: {', '.join(f'{n} {c:,}' for n, c in missing.items())}."
         if missing
         else "",
@@ -116,7 +122,9 @@ def _known(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[int, 
         if recipe.get("name")
         else "",
         27: "One model"
-        + ("; its answers over an image and three mirror images are averaged." if recipe.get("flip_views") else "."),
+        + (
+            f"; its answers to {recipe['views']} views of an image are averaged." if recipe.get("views", 1) > 1 else "."
+        ),
         28: "Macro-F1 first; precision, recall, F1, AUC per class; sensitivity and specificity at thresholds from "
         "validation; calibration; risk and coverage.",
         29: f"95 % intervals from {evaluation['resamples']:,} bootstrap resamples of lesions, "

@@ -37,7 +37,7 @@ TOLERANCE = 1e-4
 SERVED = Path(SAVED_MODEL, "1")
 """TensorFlow Serving wants a folder of versions named by numbers; it is told the folder above."""
 
-_RESIZE = "resize"  # a layer of the deployable model, see components/common/backbone.py
+_RESIZE = "frame"  # a layer of the deployable model, see components/common/backbone.py
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,17 @@ _TURN = np.array([[0, 1, -1], [-1, 0, 1], [1, -1, 0]], np.float32) / math.sqrt(3
 """Cross product with the unit vector along the greys, for a row vector of red, green and blue."""
 
 
-def augment(images: Any, settings: Augmentation) -> Any:
-    """What a training model does to its input: the layers that the settings need, and no others."""
+def augment(images: Any, settings: Augmentation, size: int) -> Any:
+    """What a training model does to its input: the layers that the settings need, and no others.
+
+    Args:
+        images: whole ones, shape (n, frame, frame, 3).
+        settings: of the recipe.
+        size: side of the network input, pixels.
+    """
     geometry = {"rotation", "horizontal_flip", "vertical_flip", "zoom", "crop"}
     colours = {"brightness", "contrast", "saturation", "hue"}
-    images = RandomAffine(**settings.model_dump(include=geometry), name="augment")(images)
+    images = RandomAffine(**settings.model_dump(include=geometry), size=size, name="augment")(images)
     if any(settings.model_dump(include=colours).values()):
         images = RandomColour(**settings.model_dump(include=colours), name="colour")(images)
     return images
@@ -44,7 +50,11 @@ class _RandomImages(keras.layers.Layer):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Change each image of a batch on its own."""
         images: Any = ops.cast(inputs, "float32")
-        return self.change(images, cast(Any, ops.shape(images))[0]) if training else images
+        return self.change(images, cast(Any, ops.shape(images))[0]) if training else self.unchanged(images)
+
+    def unchanged(self, images: Any) -> Any:
+        """What comes out when nothing trains."""
+        return images
 
     def change(self, images: Any, count: Any) -> Any:
         """The changed images, `count` of them."""
@@ -63,10 +73,10 @@ class _RandomImages(keras.layers.Layer):
 class RandomAffine(_RandomImages):
     """Random crop, then flips, rotation and zoom about its centre; what leaves the frame is filled by reflection.
 
-    Input and output: (n, height, width, 3); output in float32. Does nothing outside training.
+    Input: (n, frame, frame, 3); output: (n, size, size, 3), float32. Outside training it only resizes.
     """
 
-    settings = ("rotation", "horizontal_flip", "vertical_flip", "zoom", "crop")
+    settings = ("rotation", "horizontal_flip", "vertical_flip", "zoom", "crop", "size")
 
     def __init__(
         self,
@@ -74,17 +84,29 @@ class RandomAffine(_RandomImages):
         horizontal_flip: bool,
         vertical_flip: bool,
         zoom: float,
-        crop: float = 1.0,
+        crop: float,
+        size: int,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """See `recipe.Augmentation` for the meaning and units of the settings."""
+        """See `recipe.Augmentation` for the settings; `size` is the side of the output in pixels."""
         super().__init__(seed, **kwargs)
         self.rotation = rotation
         self.horizontal_flip = horizontal_flip
         self.vertical_flip = vertical_flip
         self.zoom = zoom
         self.crop = crop
+        self.size = size
+
+    def unchanged(self, images: Any) -> Any:
+        """The whole images, as small as the output, as the deployable model makes them."""
+        if images.shape[1] == self.size:
+            return images
+        return ops.image.resize(images, (self.size, self.size), data_format="channels_last")
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """As large as the network input."""
+        return (input_shape[0], self.size, self.size, 3)
 
     def change(self, images: Any, count: Any) -> Any:
         """Transform each image of a batch on its own."""
@@ -95,8 +117,9 @@ class RandomAffine(_RandomImages):
         across = self._sign(count, self.horizontal_flip)
         down = self._sign(count, self.vertical_flip)
         # Rows of the map from output to input coordinates, first about the centre, then shifted to it.
-        a0, a1 = cos * across, -sin * down
-        b0, b1 = sin * across, cos * down
+        smaller = width / self.size
+        a0, a1 = smaller * cos * across, -smaller * sin * down
+        b0, b1 = smaller * sin * across, smaller * cos * down
         x, y = (width - 1) / 2, (height - 1) / 2
         zero = ops.zeros_like(angle)
         centre_x, centre_y = x, y
@@ -108,9 +131,12 @@ class RandomAffine(_RandomImages):
         transform = ops.stack(
             [a0, a1, centre_x - a0 * x - a1 * y, b0, b1, centre_y - b0 * x - b1 * y, zero, zero], axis=1
         )
-        return ops.image.affine_transform(
+        changed: Any = ops.image.affine_transform(
             images, transform, interpolation="bilinear", fill_mode="reflect", data_format="channels_last"
         )
+        # Keras gives an output as large as the input, of which the middle is ours.
+        edge = (width - self.size) // 2
+        return changed[:, edge : edge + self.size, edge : edge + self.size]
 
     def _crop_sides(self, count: Any) -> tuple[Any, Any]:
         """Sides of the crop, as shares of the image's (Szegedy et al. 2015, arXiv 1409.4842, section 6)."""

@@ -112,9 +112,9 @@ def training_model(
         phase: for the learning rate.
         steps: batches in one epoch.
     """
-    inputs = keras.Input(core.input_shape[1:], name="image")
+    inputs = keras.Input((recipe.frame_size, recipe.frame_size, 3), name="image")
     called = compiled_core(core, core_shards(recipe.batch_size))
-    model = keras.Model(inputs, called(augment(inputs, recipe.augmentation)), name="training")
+    model = keras.Model(inputs, called(augment(inputs, recipe.augmentation, recipe.image_size)), name="training")
     model.compile(
         optimizer=make_optimizer(core, recipe, phase, steps),
         loss=make_loss(recipe),  # pyright: ignore[reportArgumentType]

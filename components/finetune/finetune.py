@@ -105,7 +105,7 @@ def finetune(
     if (name is PhaseName.HEAD) != (start is None):
         needs = "starts from --weights, not from a model" if start else "starts from the model of the step before"
         raise UserError(f"The {name} step {needs}; pass `start` to partial and full, and to them only.")
-    decoding = _examples(images, train, validation, settings.image_size)
+    decoding = _examples(images, train, validation, settings.frame_size)
     prepare(core_shards(settings.batch_size))
     make_deterministic(seed)
     with training_devices(settings.batch_size) as chosen:
@@ -116,7 +116,7 @@ def finetune(
         examples, judged_on = decoding.result()
         inputs = {
             "phase": name,
-            "recipe": settings.model_dump(mode="json", exclude={"name", "flip_views", *PhaseName}),
+            "recipe": settings.model_dump(mode="json", exclude={"name", "views", *PhaseName}),
             "settings": phase_settings.model_dump(),
             "seed": seed,
             "pretrained": begin.pretrained,
@@ -214,7 +214,7 @@ def _load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | 
         begin = read_training(start)
         try:
             with complete_loading():
-                deployable(core, recipe.image_size).load_weights(model_file(start))
+                deployable(core, recipe.frame_size).load_weights(model_file(start))
             return _Start(
                 begin["weights"], begin["weights_sha256"], begin["pretrained"], read_history(Path(start) / HISTORY)
             )
@@ -282,8 +282,8 @@ def _write_model(
     folder: Path, core: "keras.Model", recipe: Recipe, rows: list[dict[str, Any]], training: dict[str, Any]
 ) -> None:
     with whole_folder(folder) as temporary:
-        deployable(core, recipe.image_size, recipe.flip_views).save(temporary / MODEL)
-        write_labels(temporary, recipe.image_size)
+        deployable(core, recipe.frame_size, recipe.views).save(temporary / MODEL)
+        write_labels(temporary, recipe.frame_size)
         write_history(rows, temporary / HISTORY)
         write_json(temporary / TRAINING, training)
         write_events(rows, temporary / TENSORBOARD)

@@ -30,7 +30,7 @@ def submit(
     checkpoints: Annotated[
         str, typer.Option(help="gs:// or s3:// prefix for checkpoints: a preempted step goes on where it was.")
     ] = "",
-    recipe: Annotated[str, typer.Option(help="quick, seed, or a YAML or JSON file.")] = "seed",
+    recipe: Annotated[str, typer.Option(help="best, quick, seed, or a YAML or JSON file.")] = "seed",
     weights: Annotated[
         str, typer.Option(help="imagenet, none, a gs:// or s3:// file, or one in the image.")
     ] = "imagenet",

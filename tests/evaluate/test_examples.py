@@ -119,7 +119,7 @@ def test_a_mirrored_image_is_looked_at_in_the_mirrored_place_if_the_model_averag
             keras.layers.Dense(len(LABELS), activation="softmax"),
         ]
     )
-    model = LoadedModel(LABELS, 32, deployable(core, 32, flip_views=True))
+    model = LoadedModel(LABELS, 32, deployable(core, 32, views=4))
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
 
     falls, _ = occlusion_maps(model, np.stack([image, image[:, ::-1]]), np.array([4, 4]))

@@ -30,16 +30,16 @@ TEMPERATURE = 0.4
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained `tiny` that averages mirror images, with larger weights, so that it prefers one class or another."""
+    """An untrained `tiny` that averages views of a larger frame; its large weights prefer one class or another."""
     import keras
 
     keras.utils.set_random_seed(1)
-    core = build_core("tiny", SIZE, 0.1)
+    core = build_core("tiny", SIZE * 3 // 4, 0.1)
     kernel, bias = core.get_layer("probabilities").get_weights()
     core.get_layer("probabilities").set_weights([kernel * 6, bias])
     folder = tmp_path_factory.mktemp("export") / "model"
     folder.mkdir()
-    deployable(core, SIZE, flip_views=True).save(folder / "model.keras")
+    deployable(core, SIZE, views=8).save(folder / "model.keras")
     write_labels(folder, SIZE)
     return folder
 

@@ -9,8 +9,8 @@ def augmented(image: np.ndarray, count: int = 16, training: bool = True, **setti
 
     from components.finetune.augment import RandomAffine
 
-    none = {"rotation": 0.0, "horizontal_flip": False, "vertical_flip": False, "zoom": 0.0, "seed": 1}
-    layer = RandomAffine(**{**none, **settings})  # pyright: ignore[reportArgumentType]
+    none = {"rotation": 0.0, "horizontal_flip": False, "vertical_flip": False, "zoom": 0.0, "crop": 1.0, "seed": 1}
+    layer = RandomAffine(**{**none, "size": image.shape[0], **settings})  # pyright: ignore[reportArgumentType]
     return keras.ops.convert_to_numpy(layer(np.repeat(image[None], count, 0), training=training))
 
 
@@ -64,12 +64,12 @@ def test_zoom_goes_both_ways_by_at_most_the_given_share():
 
 
 def test_a_crop_keeps_at_least_the_given_area_and_stays_inside_the_image():
-    columns, rows = np.meshgrid(np.arange(101.0), np.arange(61.0))
+    columns, rows = np.meshgrid(np.arange(101.0), np.arange(101.0))
     image = np.stack([columns, rows, np.zeros_like(rows)], axis=-1)  # each pixel tells where it came from
     found = augmented(image, count=128, crop=0.4)
     assert found[..., 0].min() >= 0
     assert found[..., 0].max() <= 100
-    wide, high = np.ptp(found[:, 30, :, 0], axis=1) / 100, np.ptp(found[:, :, 50, 1], axis=1) / 60
+    wide, high = np.ptp(found[:, 50, :, 0], axis=1) / 100, np.ptp(found[:, :, 50, 1], axis=1) / 100
     assert (wide * high).min() > 0.4 * 0.75
     assert (wide * high).min() < 0.5
     assert (wide * high).max() > 0.9
@@ -149,6 +149,23 @@ def test_each_image_changes_on_its_own_and_values_stay_in_range():
     assert len({tuple(one[0, 0].round(2)) for one in found}) > 50
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_larger_frame_is_seen_whole(training: bool):
+    ramp = np.broadcast_to(np.linspace(0, 248, 32)[None, :, None], (32, 32, 3)).astype(np.uint8)
+    found = augmented(ramp, training=training, size=16)
+    assert found.shape == (16, 16, 16, 3)
+    # Each pixel lies between two of the frame's, which are 8 apart.
+    np.testing.assert_allclose(found[:, :, 1:-1, 0], np.broadcast_to(4 + 16 * np.arange(1, 15), (16, 16, 14)), atol=1.1)
+
+
+def test_a_crop_of_a_larger_frame_shows_the_details_of_the_frame():
+    stripes = np.broadcast_to(255 * (np.arange(64) % 2)[None, :, None], (64, 64, 3)).astype(np.uint8)
+    whole = augmented(stripes, size=32, training=False)
+    windows = augmented(stripes, size=32, crop=0.25)
+    assert np.ptp(whole[:, :, 4:-4], axis=2).max() < 160
+    assert np.ptp(windows, axis=2).max() > 200
+
+
 def test_only_the_layers_that_are_asked_for_are_there():
     import keras
 
@@ -157,7 +174,7 @@ def test_only_the_layers_that_are_asked_for_are_there():
 
     def layers(**settings: float) -> list[str]:
         inputs = keras.Input((16, 16, 3))
-        return [layer.name for layer in keras.Model(inputs, augment(inputs, Augmentation(**settings))).layers[1:]]  # pyright: ignore[reportArgumentType]
+        return [layer.name for layer in keras.Model(inputs, augment(inputs, Augmentation(**settings), 16)).layers[1:]]  # pyright: ignore[reportArgumentType]
 
     assert layers() == ["augment"]
     assert layers(hue=0.1) == ["augment", "colour"]

@@ -33,7 +33,7 @@ EVERYTHING: dict[str, Any] = {
     "weight_decay": 0.05,
     "layer_decay": 0.8,
     "ema": 0.9,
-    "flip_views": True,
+    "views": 4,
 }
 
 
@@ -96,8 +96,31 @@ def test_the_average_of_the_weights_is_judged_and_kept_and_the_weights_train_on(
     np.testing.assert_array_equal(judged[2], weights(tmp_path / "model")[0])
 
 
-def test_flip_views_are_in_the_model_and_the_next_step_starts_from_it(data: Data, head: Path, tmp_path: Path):
-    changes = {"flip_views": True}
+MIRRORS = (1, 2, (1, 2))
+
+
+def test_eight_views_of_a_larger_frame_are_in_the_model_and_the_next_step_starts_from_it(
+    data: Data, head: Path, tmp_path: Path
+):
+    changes = {"views": 8, "frame": 1.5, "augmentation": {"crop": 0.4}}
+    data.finetune(tmp_path / "model", "full", start=str(head), changes=changes)
+    loaded = load_model(tmp_path / "model")
+    assert loaded.image_size == 48
+    pixels = load_pixels(data.images, [f"{index:03}" for index in range(5)], 48).astype(np.float32)
+    import keras
+
+    corners = [pixels[:, :38, :38], pixels[:, :38, 10:], pixels[:, 10:, :38], pixels[:, 10:, 10:]]
+    whole, *windows = (keras.ops.image.resize(part, (SIZE, SIZE)) for part in (pixels, *corners))
+    seen = [whole, *(keras.ops.flip(whole, axes) for axes in MIRRORS)]
+    seen += [windows[0], *(keras.ops.flip(part, axes) for part, axes in zip(windows[1:], MIRRORS, strict=True))]
+    core = loaded.model.get_layer(CORE)
+    each = [np.asarray(core(view, training=False)) for view in seen]
+    np.testing.assert_allclose(loaded.predict(pixels.astype(np.uint8)), np.mean(each, axis=0), atol=1e-6)
+    data.finetune(tmp_path / "next", "full", start=str(tmp_path / "model"), changes=changes)
+
+
+def test_four_views_are_in_the_model_and_the_next_step_starts_from_it(data: Data, head: Path, tmp_path: Path):
+    changes = {"views": 4}
     data.finetune(tmp_path / "model", "full", start=str(head), changes=changes)
     loaded = load_model(tmp_path / "model")
     pixels = load_pixels(data.images, [f"{index:03}" for index in range(5)], SIZE)
