@@ -31,6 +31,8 @@ CHANGES = {
     "dropout": 0,
     "ema": 0.5,  # on JAX the average once shared its memory with the weights that `predict` frees
     "augmentation": STILL,
+    "frame": 1.5,
+    "views": 8,
     "partial": {"epochs": 5, "learning_rate": 0.01, "trainable": 0.75},
 }
 
@@ -90,7 +92,7 @@ def test_both_backends_compute_the_same_losses(outcomes: Outcomes):
 
 def test_a_model_saved_by_one_backend_predicts_the_same_in_the_other(outcomes: Outcomes, data: Data):
     trained = outcomes["jax"]
-    pixels = np.asarray(load_pixels(data.images, [f"{index:03}" for index in range(84, 112)], 32))
+    pixels = np.asarray(load_pixels(data.images, [f"{index:03}" for index in range(84, 112)], 48))
     here = load_model(trained["folder"] / "one").predict(pixels)  # pyright: ignore[reportArgumentType]
     np.testing.assert_allclose(here, trained["one"]["probabilities"], atol=1e-5)
 
