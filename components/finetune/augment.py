@@ -36,6 +36,11 @@ def augment(images: Any, settings: Augmentation, size: int) -> Any:
     return images
 
 
+def fitted(images: Any, size: int) -> Any:
+    """Whole images, (n, frame, frame, 3), as large as the network input."""
+    return images if images.shape[1] == size else ops.image.resize(images, (size, size), data_format="channels_last")
+
+
 class _RandomImages(keras.layers.Layer):
     """What the random layers share: float32 images in and out, their generator, nothing outside training."""
 
@@ -100,9 +105,7 @@ class RandomAffine(_RandomImages):
 
     def unchanged(self, images: Any) -> Any:
         """The whole images, as small as the output, as the deployable model makes them."""
-        if images.shape[1] == self.size:
-            return images
-        return ops.image.resize(images, (self.size, self.size), data_format="channels_last")
+        return fitted(images, self.size)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """As large as the network input."""

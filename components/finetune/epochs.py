@@ -107,14 +107,18 @@ def training_model(
     """The core behind its augmentation, compiled for one fine-tune step.
 
     Args:
-        core: with the layers that train already chosen.
+        core: with the layers that train already chosen; or only its head, see `features.head_of`.
         recipe: for the augmentation, the loss and the optimizer.
         phase: for the learning rate.
         steps: batches in one epoch.
     """
-    inputs = keras.Input((recipe.frame_size, recipe.frame_size, 3), name="image")
-    called = compiled_core(core, core_shards(recipe.batch_size))
-    model = keras.Model(inputs, called(augment(inputs, recipe.augmentation, recipe.image_size)), name="training")
+    if len(core.input_shape) == 2:
+        inputs = keras.Input(core.input_shape[1:], name="features")
+        model = keras.Model(inputs, core(inputs), name="training")
+    else:
+        inputs = keras.Input((recipe.frame_size, recipe.frame_size, 3), name="image")
+        called = compiled_core(core, core_shards(recipe.batch_size))
+        model = keras.Model(inputs, called(augment(inputs, recipe.augmentation, recipe.image_size)), name="training")
     model.compile(
         optimizer=make_optimizer(core, recipe, phase, steps),
         loss=make_loss(recipe),  # pyright: ignore[reportArgumentType]
@@ -227,18 +231,14 @@ def train(
     return checkpoint
 
 
-def judge(model: keras.Model, validation: Examples, batch_size: int = 64) -> tuple[float, float]:
+def judge(model: keras.Model, validation: Examples) -> tuple[float, float]:
     """Loss (mean over images) and macro-F1 over the seven labels; a label that is never met counts 0.
 
     Raises:
         UserError: the training diverged.
     """
-    # Not the array itself, which may be in a file, and of which Keras would make a tensor as large as the whole.
-    count, batch_size = len(validation.labels), whole_shares(batch_size)
-    # TensorFlow would trace the network once more for a last batch of another size: seconds.
-    rows = np.resize(np.arange(count), -(-count // batch_size) * batch_size)
-    batches = EpochBatches(validation, rows, batch_size)
-    probabilities = model.predict(batches, verbose=0)[:count]  # pyright: ignore[reportArgumentType]
+    probabilities = outputs(model, validation)
+    count = len(probabilities)
     if not np.isfinite(probabilities).all():
         raise UserError(
             "The training diverged: the model gives NaN for validation images; "
@@ -250,6 +250,15 @@ def judge(model: keras.Model, validation: Examples, batch_size: int = 64) -> tup
     predicted = probabilities.argmax(axis=1)
     macro_f1 = f1_score(validation.labels, predicted, labels=every, average="macro", zero_division=0)  # pyright: ignore[reportArgumentType]
     return float(loss), float(macro_f1)
+
+
+def outputs(model: keras.Model, examples: Examples, batch_size: int = 64) -> NDArray[np.float32]:
+    """What a model makes of all examples, outside training."""
+    # Not the array itself, which may be in a file, and of which Keras would make a tensor as large as the whole.
+    count, batch_size = len(examples.labels), whole_shares(batch_size)
+    # TensorFlow would trace the network once more for a last batch of another size: seconds.
+    rows = np.resize(np.arange(count), -(-count // batch_size) * batch_size)
+    return model.predict(EpochBatches(examples, rows, batch_size), verbose=0)[:count]  # pyright: ignore[reportArgumentType]
 
 
 def _reseed(model: keras.Model, seed: int, epoch: int) -> None:

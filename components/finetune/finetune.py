@@ -251,15 +251,21 @@ def _train(
         The last state, and how many epochs were there already.
     """
     from components.finetune.epochs import steps_per_epoch, train, training_model
+    from components.finetune.features import features_stay, head_of, with_features
 
-    model = training_model(core, recipe, recipe.phase(phase), steps_per_epoch(examples, recipe))
+    learner = core
+    pixels = [pixels_digest(examples.pixels), pixels_digest(validation.pixels)] if folder else []
+    if features_stay(core, recipe):
+        learner = head_of(core)
+        examples, validation = (with_features(core, recipe, part) for part in (examples, validation))
+    model = training_model(learner, recipe, recipe.phase(phase), steps_per_epoch(examples, recipe))
     order = [*PhaseName].index(phase)
     # Steps with the same seed must not repeat each other's row order and augmentation.
     step_seed = int(np.random.SeedSequence([seed, order]).generate_state(1)[0])
     if not folder:
         return train(model, examples, validation, recipe, phase, step_seed, None, lambda _: None), 0
     key = checkpoints.key(
-        {**inputs, "pixels": [pixels_digest(examples.pixels), pixels_digest(validation.pixels)]},
+        {**inputs, "pixels": pixels},
         *(examples.labels, examples.weight, examples.draws, validation.labels),
         *(weight.numpy() for weight in core.weights),
     )

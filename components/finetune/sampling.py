@@ -13,7 +13,7 @@ class Examples:
     """Decoded images, with how each counts in training."""
 
     pixels: Pixels | MappedPixels
-    """RGB, shape (n, size, size, 3)."""
+    """RGB, shape (n, size, size, 3); or what a frozen backbone makes of them, see `features.with_features`."""
     labels: NDArray[np.int32]
     """Index into `taxonomy.LABELS`, shape (n,)."""
     weight: NDArray[np.float32]

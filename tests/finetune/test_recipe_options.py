@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from small_data import SIZE, Data
+from small_data import RECIPE, SIZE, Data
 
 from components.common.backbone import CORE
 from components.common.errors import Preempted
@@ -94,6 +94,53 @@ def test_the_average_of_the_weights_is_judged_and_kept_and_the_weights_train_on(
     assert not np.array_equal(judged[0], saved[0].weights[0])
     np.testing.assert_array_equal(judged[2], saved[2].best[0])
     np.testing.assert_array_equal(judged[2], weights(tmp_path / "model")[0])
+
+
+STILL = {"rotation": 0, "horizontal_flip": False, "zoom": 0}
+
+
+def test_features_of_a_frozen_backbone_are_computed_once_and_teach_the_same(
+    data: Data, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from components.finetune import epochs, features
+
+    seen: list[tuple[int, ...]] = []
+    gather = epochs.EpochBatches.__getitem__
+
+    def watched(self: Any, index: int) -> Any:
+        batch = gather(self, index)
+        seen.append(batch[0].shape[1:])
+        return batch
+
+    monkeypatch.setattr(epochs.EpochBatches, "__getitem__", watched)
+    changes = {"augmentation": STILL, "frame": 1.5, "dropout": 0, "head": {**RECIPE["head"], "epochs": 4}}
+    options: dict[str, Any] = {"weights": str(tiny_weights), "changes": changes}
+    once = data.finetune(tmp_path / "once", **options)
+    of_pixels = [shape for shape in seen if len(shape) == 3]
+    assert 4 <= len(of_pixels) <= 8  # 84 + 28 images in batches of 64, maybe fetched before they are needed
+    assert of_pixels[-1] not in seen[-4:]
+    monkeypatch.setattr(features, "features_stay", lambda *_: False)
+    each = data.finetune(tmp_path / "each", **options)
+    assert once["epochs"] == each["epochs"] == 4
+    for ours, theirs in zip(weights(tmp_path / "once"), weights(tmp_path / "each"), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_augmentation_leaves_no_features_to_keep():
+    from components.common.backbone import build_core, set_trainable
+    from components.common.recipe import Recipe
+    from components.finetune.features import features_stay
+
+    core = build_core("tiny", SIZE, 0)
+    still = Recipe.model_validate({**RECIPE, "augmentation": STILL})
+    set_trainable(core, 0, pretrained=True)
+    assert features_stay(core, still)
+    assert not features_stay(core, Recipe.model_validate(RECIPE))
+    assert not features_stay(core, still.model_copy(update={"mix": "mixup"}))
+    set_trainable(core, 0.5, pretrained=True)
+    assert not features_stay(core, still)
+    set_trainable(core, 0, pretrained=False)  # then all of it trains
+    assert not features_stay(core, still)
 
 
 MIRRORS = (1, 2, (1, 2))
