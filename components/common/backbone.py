@@ -86,7 +86,10 @@ def deployable(core: "keras.Model", frame_size: int, views: int = 1) -> "keras.M
         corners = [frame[:, y, x] for y in (near, far) for x in (near, far)]
         windows = [fit(corner) for corner in corners]
         seen += [windows[0], *(keras.ops.flip(w, axes) for w, axes in zip(windows[1:], mirrors, strict=True))]
-    return keras.Model(inputs, keras.layers.Average(name="views")([core(view) for view in seen]), name="lesionflow")
+    # As one batch: called for each view, the core would stand in the exported graphs as many times.
+    each: Any = core(keras.ops.concatenate(seen, axis=0))
+    mean = keras.ops.mean(keras.ops.reshape(each, (views, -1, len(LABELS))), axis=0)
+    return keras.Model(inputs, mean, name="lesionflow")
 
 
 def load_backbone_weights(core: "keras.Model", path: Path) -> None:

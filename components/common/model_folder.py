@@ -52,7 +52,7 @@ class LoadedModel:
     model: "keras.Model"
     """RGB, uint8 or float in 0..255, at any size -> probabilities."""
 
-    def predict(self, pixels: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+    def predict(self, pixels: NDArray[np.uint8], batch_size: int = 32) -> NDArray[np.float32]:
         """Classify images.
 
         Args:
