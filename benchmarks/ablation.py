@@ -168,7 +168,7 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     judged = read_table(tables / "judged", SPLIT_COLUMNS)
     loaded, probabilities = load_model(model), np.empty((len(judged), len(LABELS)), np.float32)
-    for rows, pixels in decode_images(work / "images", judged["image_id"].tolist(), recipe.image_size):
+    for rows, pixels in decode_images(work / "images", judged["image_id"].tolist(), recipe.frame_size):
         probabilities[rows] = loaded.predict(pixels)
     predicted = predicted_classes(probabilities)
     return {
