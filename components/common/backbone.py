@@ -49,6 +49,19 @@ def build_core(backbone: BackboneName, image_size: int, dropout: float) -> "kera
     return keras.Model(inputs, outputs, name=CORE)
 
 
+def fit_to_input(images: Any, size: int) -> Any:
+    """Whole images or windows, (n, side, side, 3), as large as the network input, (n, size, size, 3).
+
+    Not by a Resizing layer: a second one in a model is what TensorFlow cannot write into a SavedModel, for a variable
+    that it does not track. And not antialiased, which is no ONNX operation. Nor are the crops of the training.
+    """
+    import keras
+
+    if images.shape[1] == size:
+        return images
+    return keras.ops.image.resize(images, (size, size), data_format="channels_last")
+
+
 CORNER = 0.8
 """Side of a window at a corner, as a share of the image's: of 0.67, 0.8 and both, the best on validation images."""
 
@@ -69,13 +82,7 @@ def deployable(core: "keras.Model", frame_size: int, views: int = 1) -> "keras.M
     # Antialiased as Pillow's resize is, which made the pixels that the core was trained on.
     frame: Any = keras.layers.Resizing(frame_size, frame_size, antialias=True, name="frame")(inputs)
     size = core.input_shape[1]
-
-    def fit(view: Any) -> Any:
-        # Not a second Resizing layer, which TensorFlow cannot write into a SavedModel for a variable that it does
-        # not track; and not antialiased, which is no ONNX operation. Nor are the crops of the training.
-        return view if view.shape[1] == size else keras.ops.image.resize(view, (size, size))
-
-    whole = fit(frame)
+    whole = fit_to_input(frame, size)
     if views == 1:
         return keras.Model(inputs, core(whole), name="lesionflow")
     mirrors = (1, 2, (1, 2))
@@ -84,7 +91,7 @@ def deployable(core: "keras.Model", frame_size: int, views: int = 1) -> "keras.M
         first = frame_size - round(CORNER * frame_size)
         near, far = slice(frame_size - first), slice(first, frame_size)
         corners = [frame[:, y, x] for y in (near, far) for x in (near, far)]
-        windows = [fit(corner) for corner in corners]
+        windows = [fit_to_input(corner, size) for corner in corners]
         seen += [windows[0], *(keras.ops.flip(w, axes) for w, axes in zip(windows[1:], mirrors, strict=True))]
     # As one batch: called for each view, the core would stand in the exported graphs as many times.
     each: Any = core(keras.ops.concatenate(seen, axis=0))

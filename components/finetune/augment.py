@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from components.common.backbone import fit_to_input
 from components.common.recipe import Augmentation
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
@@ -34,11 +35,6 @@ def augment(images: Any, settings: Augmentation, size: int) -> Any:
     if any(settings.model_dump(include=colours).values()):
         images = RandomColour(**settings.model_dump(include=colours), name="colour")(images)
     return images
-
-
-def fitted(images: Any, size: int) -> Any:
-    """Whole images, (n, frame, frame, 3), as large as the network input."""
-    return images if images.shape[1] == size else ops.image.resize(images, (size, size), data_format="channels_last")
 
 
 class _RandomImages(keras.layers.Layer):
@@ -105,7 +101,7 @@ class RandomAffine(_RandomImages):
 
     def unchanged(self, images: Any) -> Any:
         """The whole images, as small as the output, as the deployable model makes them."""
-        return fitted(images, self.size)
+        return fit_to_input(images, self.size)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """As large as the network input."""
@@ -115,14 +111,13 @@ class RandomAffine(_RandomImages):
         """Transform each image of a batch on its own."""
         _, height, width, _ = images.shape
         angle = self._uniform(count, math.radians(self.rotation))
-        scale = 1.0 + self._uniform(count, self.zoom)
+        scale = (1.0 + self._uniform(count, self.zoom)) * (width / self.size)
         cos, sin = ops.cos(angle) * scale, ops.sin(angle) * scale
         across = self._sign(count, self.horizontal_flip)
         down = self._sign(count, self.vertical_flip)
         # Rows of the map from output to input coordinates, first about the centre, then shifted to it.
-        smaller = width / self.size
-        a0, a1 = smaller * cos * across, -smaller * sin * down
-        b0, b1 = smaller * sin * across, smaller * cos * down
+        a0, a1 = cos * across, -sin * down
+        b0, b1 = sin * across, cos * down
         x, y = (width - 1) / 2, (height - 1) / 2
         zero = ops.zeros_like(angle)
         centre_x, centre_y = x, y

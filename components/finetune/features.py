@@ -6,9 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.common.backbone import backbone_of
+from components.common.backbone import backbone_of, fit_to_input
 from components.common.recipe import Augmentation, Recipe
-from components.finetune.augment import fitted
 from components.finetune.epochs import outputs
 from components.finetune.sampling import Examples
 
@@ -35,6 +34,6 @@ def with_features(core: keras.Model, recipe: Recipe, examples: Examples) -> Exam
     The backbone computes as it does outside training: without stochastic depth, for no layer of it learns.
     """
     inputs = keras.Input((recipe.frame_size, recipe.frame_size, 3), name="image")
-    model = keras.Model(inputs, backbone_of(core)(fitted(keras.ops.cast(inputs, "float32"), recipe.image_size)))
+    model = keras.Model(inputs, backbone_of(core)(fit_to_input(keras.ops.cast(inputs, "float32"), recipe.image_size)))
     features: Any = outputs(model, examples).astype(np.float32)
     return replace(examples, pixels=features)

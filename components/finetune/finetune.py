@@ -106,7 +106,9 @@ def finetune(
         needs = "starts from --weights, not from a model" if start else "starts from the model of the step before"
         raise UserError(f"The {name} step {needs}; pass `start` to partial and full, and to them only.")
     decoding = _examples(images, train, validation, settings.frame_size)
-    prepare(core_shards(settings.batch_size))
+    pretrained = read_training(start).get("pretrained") if start else weights != "none"
+    # From random weights the normalization trains, which leaves batches whole: all threads at each operation, then.
+    prepare(core_shards(settings.batch_size) if pretrained else 1)
     make_deterministic(seed)
     with training_devices(settings.batch_size) as chosen:
         core = build_core(settings.backbone, settings.image_size, settings.dropout)
@@ -253,19 +255,18 @@ def _train(
     from components.finetune.epochs import steps_per_epoch, train, training_model
     from components.finetune.features import features_stay, head_of, with_features
 
-    learner = core
-    pixels = [pixels_digest(examples.pixels), pixels_digest(validation.pixels)] if folder else []
+    learner, learned, judged = core, examples, validation
     if features_stay(core, recipe):
         learner = head_of(core)
-        examples, validation = (with_features(core, recipe, part) for part in (examples, validation))
+        learned, judged = (with_features(core, recipe, part) for part in (examples, validation))
     model = training_model(learner, recipe, recipe.phase(phase), steps_per_epoch(examples, recipe))
     order = [*PhaseName].index(phase)
     # Steps with the same seed must not repeat each other's row order and augmentation.
     step_seed = int(np.random.SeedSequence([seed, order]).generate_state(1)[0])
     if not folder:
-        return train(model, examples, validation, recipe, phase, step_seed, None, lambda _: None), 0
+        return train(model, learned, judged, recipe, phase, step_seed, None, lambda _: None), 0
     key = checkpoints.key(
-        {**inputs, "pixels": pixels},
+        {**inputs, "pixels": [pixels_digest(examples.pixels), pixels_digest(validation.pixels)]},
         *(examples.labels, examples.weight, examples.draws, validation.labels),
         *(weight.numpy() for weight in core.weights),
     )
@@ -281,7 +282,7 @@ def _train(
             print(f"Going on after epoch {len(state.history)}{batch} from {place}", flush=True)
         done = len(state.history) if state else 0
         save = partial(checkpoints.save, place)
-        return train(model, examples, validation, recipe, phase, step_seed, state, save, asked_to_stop), done
+        return train(model, learned, judged, recipe, phase, step_seed, state, save, asked_to_stop), done
 
 
 def _write_model(
