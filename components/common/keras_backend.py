@@ -239,8 +239,8 @@ def compiled_core(core: "keras.Model", shards: int = 1) -> "keras.layers.Layer":
     if keras.backend.backend() != "tensorflow":
         return core
     if gpus():
-        return xla_layer(core)
-    return sharded_layer(core, shards) if shards > 1 and not _learns_from_batches(core) else core
+        return program_layer(core, xla=True)
+    return program_layer(core, shards) if shards > 1 and not _learns_from_batches(core) else core
 
 
 def _learns_from_batches(layer: Any) -> bool:
@@ -252,45 +252,35 @@ def _learns_from_batches(layer: Any) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
 
 
-def sharded_layer(core: "keras.Model", shards: int) -> "keras.layers.Layer":
-    """A layer that is `core`, with its weights, called on each of `shards` parts of a batch; they can run at once."""
-    import keras
+def program_layer(core: "keras.Model", shards: int = 1, xla: bool = False) -> "keras.layers.Layer":
+    """A layer that is `core`, with its weights, called on each of `shards` parts of a batch; TensorFlow only.
 
-    class Sharded(keras.layers.Layer):
+    Args:
+        core: traced once, however many shards there are, which can run at once.
+        shards: parts of a batch.
+        xla: whether XLA makes one program of the core forwards and one backwards.
+    """
+    import keras
+    import tensorflow as tf
+
+    class Program(keras.layers.Layer):
         def __init__(self) -> None:
             super().__init__(name=core.name)
             self.core = core
+            self.program = tf.function(core, jit_compile=xla, reduce_retracing=True)
 
         def call(self, inputs: Any, training: bool = False) -> Any:
+            if shards == 1:
+                return self.program(inputs, training=training)
             count = cast(Any, keras.ops.shape(inputs))[0]
             # TensorFlow's operations do not all bear a shard without images: none has.
             filled: Any = keras.ops.maximum(count, shards)
             images: Any = keras.ops.take(inputs, keras.ops.arange(filled) % count, axis=0)
             ends = [filled * part // shards for part in range(shards + 1)]
-            parts = [core(images[ends[part] : ends[part + 1]], training=training) for part in range(shards)]
+            parts = [self.program(images[ends[part] : ends[part + 1]], training=training) for part in range(shards)]
             return cast(Any, keras.ops.concatenate(parts, axis=0))[:count]
 
         def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
             return core.compute_output_spec(inputs, training=training)
 
-    return Sharded()
-
-
-def xla_layer(core: "keras.Model") -> "keras.layers.Layer":
-    """A layer that is `core`, with its weights, as one XLA program forwards and one backwards; TensorFlow only."""
-    import keras
-    import tensorflow as tf
-
-    class Compiled(keras.layers.Layer):
-        def __init__(self) -> None:
-            super().__init__(name=core.name)
-            self.core = core
-            self.program = tf.function(core, jit_compile=True, reduce_retracing=True)
-
-        def call(self, inputs: Any, training: bool = False) -> Any:
-            return self.program(inputs, training=training)
-
-        def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
-            return core.compute_output_spec(inputs, training=training)
-
-    return Compiled()
+    return Program()
