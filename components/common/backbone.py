@@ -80,7 +80,9 @@ def deployable(core: "keras.Model", frame_size: int, views: int = 1) -> "keras.M
 
     inputs = keras.Input((None, None, 3), name="image")
     # Antialiased as Pillow's resize is, which made the pixels that the core was trained on.
-    frame: Any = keras.layers.Resizing(frame_size, frame_size, antialias=True, name="frame")(inputs)
+    resizing: Any = keras.layers.Resizing(frame_size, frame_size, antialias=True, name="frame")
+    # Else its own default, training=True, holds for all layers after it where the model is called without the argument.
+    frame: Any = resizing(inputs, training=False)
     size = core.input_shape[1]
     whole = fit_to_input(frame, size)
     if views == 1:

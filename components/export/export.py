@@ -134,9 +134,10 @@ def _write_exports(folder: Path, calibration: Calibration) -> tuple[dict[str, fl
 
     floats = pixels.astype(np.float32)
     saved_model.write_saved_model(network, size, calibration, folder / SERVED)
-    compare("SavedModel", saved_model.ask(folder / SERVED, saved_model.PIXELS_SIGNATURE, floats)["probabilities"])
-    served = saved_model.ask(folder / SERVED, saved_model.BYTES_SIGNATURE, encoded)
-    compare("SavedModel with encoded images", served["probabilities"])
+    questions = {saved_model.PIXELS_SIGNATURE: floats, saved_model.BYTES_SIGNATURE: encoded}
+    answers = saved_model.ask(folder / SERVED, questions)
+    compare("SavedModel", answers[saved_model.PIXELS_SIGNATURE]["probabilities"])
+    compare("SavedModel with encoded images", answers[saved_model.BYTES_SIGNATURE]["probabilities"])
     if missing := [name for name in ("tf2onnx", "onnx", "onnxruntime") if _absent(name)]:
         return differences, [f"There is no ONNX file: {', '.join(missing)} is not installed here."]
     onnx_model.write_onnx(network, size, calibration, folder / ONNX)

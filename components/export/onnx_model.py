@@ -44,8 +44,25 @@ def write_onnx(network: "keras.Model", size: int, calibration: Calibration, path
         opset=_OPSET,
         tensors_to_rename={entry: INPUT, answer: OUTPUT},
     )
+    _round_up_scales(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
+
+
+def _round_up_scales(model: Any) -> None:
+    """Make each Resize give the size it was asked for: ONNX takes floor(size * scale).
+
+    tf2onnx writes 96 / 115 as a float32 a little smaller, which makes 95 of 115 pixels. A millionth more moves no
+    pixel by as much as a thousandth of one.
+    """
+    from onnx import numpy_helper
+
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    names = {node.input[2] for node in model.graph.node if node.op_type == "Resize" and node.input[2]}
+    for name in names:
+        scales = numpy_helper.to_array(constants[name])
+        larger = np.where(scales == 1, scales, scales * np.float32(1 + 1e-6))
+        constants[name].CopyFrom(numpy_helper.from_array(larger.astype(np.float32), name))
 
 
 def ask(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float32]:

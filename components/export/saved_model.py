@@ -6,6 +6,7 @@ rounds otherwise; with it the probabilities of real images moved by up to 0.12, 
 decoder's own halving.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,8 @@ def write_saved_model(network: "keras.Model", size: int, calibration: Calibratio
         return answers(tf.map_fn(decode, image_bytes, fn_output_signature=spec))
 
     module: Any = tf.Module()
-    module.network = network
+    # Not the network itself: of its layers, which nobody loads, TensorFlow would write thousands of nodes.
+    module.weights = [weight.value for weight in network.weights]
     signatures = {
         BYTES_SIGNATURE: tf.function(
             answers_to_bytes, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")]
@@ -73,7 +75,9 @@ def write_saved_model(network: "keras.Model", size: int, calibration: Calibratio
         ),
     }
     module.functions = list(signatures.values())
-    tf.saved_model.save(module, str(folder), signatures=signatures)
+    # A server computes no gradients; to write those of each activation took a third of the export.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=signatures, options=options)
 
 
 def calibrated_function(network: "keras.Model", size: int, calibration: Calibration) -> Any:
@@ -96,12 +100,15 @@ def frozen(function: Any) -> tuple[Any, str, str]:
     return found.graph.as_graph_def(), found.inputs[0].name, found.outputs[0].name
 
 
-def ask(folder: Path, signature: str, values: list[bytes] | NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    """What a SavedModel answers, as a server would load and ask it."""
+def ask(folder: Path, questions: Mapping[str, list[bytes] | NDArray[np.float32]]) -> dict[str, dict[str, NDArray[Any]]]:
+    """What a SavedModel answers to one question to each signature, as a server would load and ask it."""
     import tensorflow as tf
 
     loaded: Any = tf.saved_model.load(str(folder))  # else its variables are freed while its function is asked
-    return {name: answer.numpy() for name, answer in loaded.signatures[signature](tf.constant(values)).items()}
+    return {
+        signature: {name: answer.numpy() for name, answer in loaded.signatures[signature](tf.constant(values)).items()}
+        for signature, values in questions.items()
+    }
 
 
 def _decode(encoded: Any, size: int) -> Any:

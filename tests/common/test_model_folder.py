@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from components.common.backbone import build_core, deployable
@@ -27,6 +28,14 @@ def copy(ours: Path, tmp_path: Path) -> Path:
 def test_our_own_model_opens(ours: Path):
     loaded = load_model(ours)
     assert (len(loaded.labels), loaded.image_size) == (7, 32)
+
+
+def test_a_model_that_is_called_as_a_function_predicts_as_well(tmp_path: Path):
+    deployable(build_core("tiny", 32, 0.5), 48, views=8).save(tmp_path / "model.keras")
+    write_labels(tmp_path, 48)
+    loaded = load_model(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 50, 60, 3), np.uint8)
+    np.testing.assert_allclose(loaded.model(pixels), loaded.predict(pixels), atol=1e-6)
 
 
 def test_a_missing_folder_or_file_is_said(copy: Path, tmp_path: Path):
