@@ -35,7 +35,19 @@ def test_the_spread_of_the_resamples_says_how_many_independent_images_there_are(
     samples = np.tile([0.2 - 0.04, 0.2 + 0.04], 500)  # the standard error of a share of 0.2 of 100 images
 
     expected = stats.binomtest(20, 100).proportion_ci(0.95, method="wilson")
-    assert wilson(0.2, samples, lesions=7)["interval"] == pytest.approx((expected.low, expected.high))
+    assert wilson(0.2, samples, lesions=10**6)["interval"] == pytest.approx((expected.low, expected.high), rel=1e-4)
+
+
+def test_few_lesions_leave_the_spread_itself_uncertain():
+    """Both ends are where the figure is as many standard errors away as Student's quantile for m - 1 says."""
+    samples = np.tile([0.7 - 0.05, 0.7 + 0.05], 500)
+    lesions = 8
+    low, high = wilson(0.7, samples, lesions)["interval"]
+
+    error = 0.05**2 / (0.7 * 0.3)  # squared, of a share p as a part of p (1 - p)
+    for end in (low, high):
+        assert end is not None
+        assert (0.7 - end) ** 2 / (error * end * (1 - end)) == pytest.approx(stats.t.ppf(0.975, lesions - 1) ** 2)
 
 
 def test_a_share_without_exception_is_not_called_certain():
@@ -112,9 +124,9 @@ def test_draws_depend_on_the_lesions_and_not_on_the_order_of_images_or_the_memor
         return Bootstrap(lesions, seed=7, resamples=100).samples(statistic)["share"]
 
     expected = share(happened, lesions)
-    assert np.array_equal(share(happened[order], [lesions[i] for i in order]), expected)
+    np.testing.assert_allclose(share(happened[order], [lesions[i] for i in order]), expected, rtol=1e-12)
     monkeypatch.setattr(module, "_BLOCK", 300)
-    assert np.array_equal(share(happened, lesions), expected)
+    np.testing.assert_allclose(share(happened, lesions), expected, rtol=1e-12)
     assert expected.shape == (100,)
 
 
@@ -167,8 +179,18 @@ def test_each_draw_has_as_many_lesions_of_a_class_as_there_are():
     free = Bootstrap(lesions, seed=0, resamples=50).samples(lesions_of)
 
     for label in range(3):
-        assert set(drawn[str(label)]) == {sum(value == label for value in kind.values())}
+        np.testing.assert_allclose(drawn[str(label)], sum(value == label for value in kind.values()))
         assert len(set(free[str(label)])) > 1
+
+
+def test_few_lesions_spread_as_the_mean_of_as_many_independent_values_does():
+    """The variance of a mean of m values is estimated by their sum of squares / (m (m - 1)), not / m^2."""
+    values = np.random.default_rng(5).random(6)
+    bootstrap = Bootstrap(list("abcdef"), seed=0, resamples=40_000, strata=[0] * 6)
+
+    samples = bootstrap.samples(lambda weights: {"mean": weights @ values / weights.sum(axis=1)})["mean"]
+
+    assert samples.var() == pytest.approx(values.var(ddof=1) / 6, rel=0.03)
 
 
 def test_a_lesion_of_two_classes_is_drawn_whole_and_once():

@@ -44,7 +44,7 @@ def test_pairing_sees_what_separate_intervals_do_not():
     assert found["interval"][1] < 0
     assert found["p"] < 0.05
     width = found["interval"][1] - found["interval"][0]
-    assert width < 0.75 * (separate[0][1] - separate[0][0])
+    assert width < 0.8 * (separate[0][1] - separate[0][0])
 
 
 def test_a_model_does_not_differ_from_itself():
