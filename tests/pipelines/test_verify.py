@@ -35,18 +35,24 @@ def _promote(world: World, registry: str) -> str:
     )
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A model that errs on three of its test images, evaluated."""
+def _judged_world(folder: Path, patches: dict[str, object] | None = None) -> World:
+    """A model that errs on three of its test images, evaluated; with `patches` of what code is named."""
     truth = [label for label in LABELS for _ in range(8)]
-    world = make_world(tmp_path_factory.mktemp("world"), truth)
+    world = make_world(folder, truth)
     said = truth.copy()
     said[0], said[20], said[33] = "nv", "mel", "bkl"
     noise = np.random.default_rng(0).uniform(0.5, 0.9, (len(truth), 1)).astype(np.float32)
     probabilities = (probabilities_for(said) * noise + (1 - noise) / len(LABELS)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
+        for name, value in (patches or {}).items():
+            patch.setattr(name, value)
         world.evaluate(patch, probabilities)
     return world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return _judged_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture
@@ -156,6 +162,29 @@ def test_damage_is_noticed(version: Path, damage: str):
 
     found = verify(str(version))
     assert noticed == _fails(found).keys(), _fails(found)
+
+
+NARROWER: dict[str, object] = {"components.common.bootstrap.LEVEL": 0.9}
+"""Intervals as this version of lesionflow does not compute them."""
+
+
+def test_intervals_of_another_lesionflow_are_no_damage_and_said(tmp_path: Path):
+    older: dict[str, object] = {"components.common.provenance.code_digest": lambda: "0" * 64}
+    version = Path(_promote(_judged_world(tmp_path, NARROWER | older), str(tmp_path / "registry")))
+
+    found = verify(str(version))
+
+    assert found.held, _fails(found)
+    (text,) = [check.text for check in found.checks if check.name == "figures"]
+    assert "Other code of lesionflow" in text
+    _forge(version, "scores.parquet", _better)
+    assert "macro_f1" in _fails(verify(str(version)))["figures"]
+
+
+def test_intervals_that_the_same_lesionflow_does_not_compute_are_noticed(tmp_path: Path):
+    version = _promote(_judged_world(tmp_path, NARROWER), str(tmp_path / "registry"))
+
+    assert _fails(verify(version)).keys() == {"figures"}
 
 
 def test_another_versions_evaluation_is_noticed(version: Path):
