@@ -164,8 +164,11 @@ def _pipeline_of(component: BaseComponent, artifacts: dict[str, str], parameters
 
 
 def _outputs(store: Path, since: float) -> dict[str, Path]:
-    """Artifacts that the task just wrote, by name."""
-    newest = max((p for p in store.glob("step-*") if p.stat().st_mtime >= since - 1), key=lambda p: p.name)
+    """Artifacts that the task just wrote, by name; none if it failed before it had a folder for them."""
+    written = [path for path in store.glob("step-*") if path.stat().st_mtime >= since - 1]
+    if not written:
+        return {}
+    newest = max(written, key=lambda path: path.name)
     return {
         path.name: path
         for path in sorted(newest.glob("*/*"))

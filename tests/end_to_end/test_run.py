@@ -84,6 +84,17 @@ def test_a_step_alone_gives_the_figures_of_the_run(unbroken, tmp_path):
     assert alone["metrics"] == summary["metrics"]
 
 
+def test_a_step_that_fails_before_it_writes_anything_says_why(tmp_path):
+    (tmp_path / "evaluation").write_text("{}")
+
+    result = lesionflow("step", "gate", "--input", f"evaluation={tmp_path / 'evaluation'}",
+                        "--output", tmp_path / "alone", cwd=tmp_path)  # fmt: skip
+
+    assert result.returncode == 2
+    assert "is not an evaluation" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
 def test_predict_follows_the_champion(site, unbroken, tmp_path):
     import zipfile
 
