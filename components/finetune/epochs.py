@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from components.common.errors import Preempted, UserError
-from components.common.keras_backend import compile_with_xla, compiled_core, core_shards, whole_shares
+from components.common.keras_backend import compile_with_xla, compiled_core, core_shards, untuned, whole_shares
 from components.common.progress import report
 from components.common.recipe import Phase, Recipe
 from components.common.taxonomy import LABELS
@@ -187,7 +187,7 @@ def train(
         if epoch == first:
             build_metrics(model, batches[0])
         # Keras would shuffle the batches by Python's global random state.
-        fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[progress, part, unaveraged])  # pyright: ignore[reportArgumentType]
+        fitted = model.fit(untuned(batches), shuffle=False, verbose=0, callbacks=[progress, part, unaveraged])  # pyright: ignore[reportArgumentType]
         if recipe.ema:
             assign(model.trainable_variables, unaveraged.weights)
         if part.batches * recipe.batch_size < len(rows):
@@ -258,7 +258,7 @@ def outputs(model: keras.Model, examples: Examples, batch_size: int = 64) -> NDA
     count, batch_size = len(examples.labels), whole_shares(batch_size)
     # TensorFlow would trace the network once more for a last batch of another size: seconds.
     rows = np.resize(np.arange(count), -(-count // batch_size) * batch_size)
-    return model.predict(EpochBatches(examples, rows, batch_size), verbose=0)[:count]  # pyright: ignore[reportArgumentType]
+    return model.predict(untuned(EpochBatches(examples, rows, batch_size)), verbose=0)[:count]  # pyright: ignore[reportArgumentType]
 
 
 def _reseed(model: keras.Model, seed: int, epoch: int) -> None:
