@@ -184,11 +184,15 @@ def untuned(batches: "keras.utils.PyDataset") -> Any:
         return batches
     import tensorflow as tf
 
-    count = len(cast(Any, batches))
-    signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in cast(Any, batches[0]))
-    stream: Any = tf.data.Dataset.from_generator(
-        lambda: map(batches.__getitem__, range(count)), output_signature=signature
-    )
+    each: Any = batches
+    count = len(each)
+    signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in each[0])
+
+    def generate() -> Generator[Any]:
+        for index in range(count):
+            yield each[index]
+
+    stream: Any = tf.data.Dataset.from_generator(generate, output_signature=signature)
     options = tf.data.Options()
     options.autotune.enabled = False
     return stream.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
