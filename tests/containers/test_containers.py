@@ -42,7 +42,8 @@ def silent_run(docker_engine: docker.DockerClient, tmp_path: Path) -> Generator[
     heartbeat = output / "heartbeat"
     process = subprocess.Popen([sys.executable, probe.__file__, str(output), str(heartbeat)])
     assert _wait(lambda: heartbeat.exists() and Path(f"{heartbeat}.child").exists(), 60), "the task never started"
-    assert _running(docker_engine, output)
+    # A task can run for an instant before the daemon lists its container as running.
+    assert _wait(lambda: bool(_running(docker_engine, output)), 10), "the daemon lists no container"
     yield process, output
     process.kill()
     process.wait()
