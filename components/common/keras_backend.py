@@ -172,8 +172,8 @@ def whole_shares(count: int) -> int:
 def untuned(batches: "keras.utils.PyDataset") -> Any:
     """The batches as `fit` and `predict` should get them: on TensorFlow as a tf.data pipeline without autotuning.
 
-    Keras makes one with it. Its tuner looks after 10, 20, 40 ... ms, and an iterator's end, which each `fit` has, at
-    times waits for its next look: epochs of 28 s took 41 s, one in three of them.
+    Keras makes one with it, with which three of ten epochs of 28 s took 42 s: their ends fell on 2.56, 5.12, 20.5 or
+    41 s, as if they waited for the tuner, which looks after 10, 20, 40 ... ms.
 
     Args:
         batches: tuples of arrays, all of one shape but for their number of rows; one batch or more.
