@@ -21,8 +21,9 @@ from collections.abc import Callable
 import numpy as np
 
 from components.common.backbone import build_core, set_trainable
-from components.common.keras_backend import compile_with_xla, compiled_core, core_shards, make_deterministic, prepare
+from components.common.keras_backend import compile_with_xla, make_deterministic, prepare, untuned
 from components.common.recipe import QUICK
+from components.finetune.program import compiled_core, core_shards
 from components.finetune.sampling import Examples, epoch_rows
 
 Times = dict[str, list[float]]
@@ -63,10 +64,18 @@ def measure(images: int, epochs: int, shards: int) -> Times:
 
     def step(epoch: int) -> None:
         batches = EpochBatches(examples, epoch_rows(examples.draws, 0, epoch), QUICK.batch_size)
-        model.fit(batches, shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
+        model.fit(untuned(batches), shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
+
+    class Gathered(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return -(-images // QUICK.batch_size)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            rows = slice(index * QUICK.batch_size, (index + 1) * QUICK.batch_size)
+            return pixels[rows], labels[rows]
 
     def bound(_: int) -> None:
-        bare.fit(pixels, labels, batch_size=QUICK.batch_size, shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
+        bare.fit(untuned(Gathered()), shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
 
     sides: dict[str, Callable[[int], None]] = {"step": step, "bound": bound}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}

@@ -1,4 +1,5 @@
-"""What differs between Keras backends, TensorFlow and JAX: the only module that may import either.
+"""What differs between Keras backends, TensorFlow and JAX: beside `program` of the finetune step, which only
+TensorFlow needs, the only module that may import either.
 
 `KERAS_BACKEND` chooses. What concerns GPUs was never run on one: the choice is tested on described
 devices (`device_plan`), several devices on several virtual CPUs, and XLA and half precision on a CPU.
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from components.common.device_plan import Device, Plan, plan
 
@@ -24,24 +25,14 @@ def prepare(shards: int = 1) -> None:
     container may use.
 
     Args:
-        shards: into which each batch will be divided on TensorFlow, see `core_shards`; they share the threads
-            that would compute one operation.
+        shards: into which each batch will be divided on TensorFlow, see `core_shards` of the finetune step; they share
+            the threads that would compute one operation.
     """
     cores = _cores()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up notices in the log
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // shards)))
     for variable in ("TF_NUM_INTEROP_THREADS", "PJRT_NPROC"):  # the last is JAX's
         os.environ.setdefault(variable, str(cores))
-
-
-def core_shards(batch_size: int) -> int:
-    """Into how many parts to divide each batch of a training on the CPU.
-
-    One image takes many small operations, and two cores at half a batch each lose less time to meeting at
-    the end of every operation than two cores at the same operation do: see `benchmarks/throughput.py`.
-    More than two cores were not measured, hence no shards below 16 images.
-    """
-    return max(1, min(_cores(), batch_size // 16))
 
 
 def _cores() -> int:
@@ -185,11 +176,12 @@ def untuned(batches: "keras.utils.PyDataset") -> Any:
     import tensorflow as tf
 
     each: Any = batches
-    count = len(each)
-    signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in each[0])
+    count, first = len(each), each[0]
+    signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in first)
 
     def generate() -> Generator[Any]:
-        for index in range(count):
+        yield first
+        for index in range(1, count):
             yield each[index]
 
     stream: Any = tf.data.Dataset.from_generator(generate, output_signature=signature)
@@ -202,7 +194,7 @@ def compile_with_xla() -> bool:
     """What to pass to `compile` for a whole model.
 
     JAX always compiles. On TensorFlow, XLA knows neither the affine map of the augmentation nor the
-    resizing of the deployable model, so a whole model cannot be compiled: see `compiled_core`.
+    resizing of the deployable model, so a whole model cannot be compiled: see `program.compiled_core`.
     """
     import keras
 
@@ -256,60 +248,3 @@ def adam_in_one_operation(
         grad=gradient,
     )
     return True
-
-
-def compiled_core(core: "keras.Model", shards: int = 1) -> "keras.layers.Layer":
-    """The core as a training model should call it on TensorFlow: with a GPU compiled with XLA, else in `shards`.
-
-    XLA on TensorFlow's CPU made a step of EfficientNetV2B0 six times slower on two cores. On JAX the core itself.
-    """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return core
-    if gpus():
-        return program_layer(core, xla=True)
-    return program_layer(core, shards) if shards > 1 and not _learns_from_batches(core) else core
-
-
-def _learns_from_batches(layer: Any) -> bool:
-    """Whether batch normalization trains in it: its statistics are those of the whole batch."""
-    import keras
-
-    if isinstance(layer, keras.Model):
-        return any(_learns_from_batches(inner) for inner in layer.layers)
-    return isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-
-
-def program_layer(core: "keras.Model", shards: int = 1, xla: bool = False) -> "keras.layers.Layer":
-    """A layer that is `core`, with its weights, called on each of `shards` parts of a batch; TensorFlow only.
-
-    Args:
-        core: traced once, however many shards there are, which can run at once.
-        shards: parts of a batch.
-        xla: whether XLA makes one program of the core forwards and one backwards.
-    """
-    import keras
-    import tensorflow as tf
-
-    class Program(keras.layers.Layer):
-        def __init__(self) -> None:
-            super().__init__(name=core.name)
-            self.core = core
-            self.program = tf.function(core, jit_compile=xla, reduce_retracing=True)
-
-        def call(self, inputs: Any, training: bool = False) -> Any:
-            if shards == 1:
-                return self.program(inputs, training=training)
-            count = cast(Any, keras.ops.shape(inputs))[0]
-            # TensorFlow's operations do not all bear a shard without images: none has.
-            filled: Any = keras.ops.maximum(count, shards)
-            images: Any = keras.ops.take(inputs, keras.ops.arange(filled) % count, axis=0)
-            ends = [filled * part // shards for part in range(shards + 1)]
-            parts = [self.program(images[ends[part] : ends[part + 1]], training=training) for part in range(shards)]
-            return cast(Any, keras.ops.concatenate(parts, axis=0))[:count]
-
-        def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
-            return core.compute_output_spec(inputs, training=training)
-
-    return Program()

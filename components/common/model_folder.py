@@ -62,9 +62,15 @@ class LoadedModel:
         Returns:
             Probabilities, shape (n, 7), columns as in `labels`.
         """
-        if len(pixels) == 0:
+        count = len(pixels)
+        if count == 0:
             return np.empty((0, len(self.labels)), np.float32)
-        return np.asarray(self.model.predict(pixels, batch_size=batch_size, verbose=0), np.float32)
+        # Batch by batch, as `keras.Model.predict` may wait for tf.data's tuner: see `keras_backend.untuned`. All as
+        # large as the first, as TensorFlow would trace the network once more for a last one of another size: seconds.
+        size = min(count, batch_size)
+        rows = np.resize(np.arange(count), -(-count // size) * size).reshape(-1, size)
+        parts = [self.model.predict_on_batch(pixels[part]) for part in rows]  # pyright: ignore[reportArgumentType]
+        return np.concatenate(parts)[:count].astype(np.float32, copy=False)
 
 
 def load_model(folder: str | Path) -> LoadedModel:

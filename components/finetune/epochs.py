@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from components.common.errors import Preempted, UserError
-from components.common.keras_backend import compile_with_xla, compiled_core, core_shards, untuned, whole_shares
+from components.common.keras_backend import compile_with_xla, untuned, whole_shares
 from components.common.progress import report
 from components.common.recipe import Phase, Recipe
 from components.common.taxonomy import LABELS
@@ -22,6 +22,7 @@ from components.finetune.losses import make_loss
 from components.finetune.mixing import Mixing
 from components.finetune.optimizer import make_optimizer
 from components.finetune.part_epoch import EpochPart, assign, build_metrics, seed_generators, values
+from components.finetune.program import compiled_core, core_shards
 from components.finetune.sampling import Examples, epoch_rows
 
 REPORT_SECONDS = 0.25

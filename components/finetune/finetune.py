@@ -21,7 +21,7 @@ from components.common.backbone import (
 )
 from components.common.errors import UserError
 from components.common.files import file_digest, whole_folder, write_json
-from components.common.keras_backend import core_shards, make_deterministic, prepare, training_devices, versions
+from components.common.keras_backend import make_deterministic, prepare, training_devices, versions
 from components.common.model_folder import (
     HISTORY,
     MODEL,
@@ -41,6 +41,7 @@ from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.finetune import checkpoint as checkpoints
 from components.finetune.history import read_history, write_events, write_history
 from components.finetune.preemption import termination_noted
+from components.finetune.program import core_shards
 from components.finetune.sampling import Examples
 
 if TYPE_CHECKING:

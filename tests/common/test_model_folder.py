@@ -38,6 +38,15 @@ def test_a_model_that_is_called_as_a_function_predicts_as_well(tmp_path: Path):
     np.testing.assert_allclose(loaded.model(pixels), loaded.predict(pixels), atol=1e-6)
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 8, 11])
+def test_what_it_says_of_an_image_does_not_depend_on_those_beside_it(ours: Path, count: int):
+    loaded = load_model(ours)
+    pixels = np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3), np.uint8)
+    together = loaded.predict(pixels, batch_size=4)
+    assert (together.shape, together.dtype) == ((count, 7), np.float32)
+    np.testing.assert_allclose(together, np.concatenate([loaded.predict(one[None]) for one in pixels]), atol=1e-6)
+
+
 def test_a_missing_folder_or_file_is_said(copy: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"no labels\.json"):
         load_model(tmp_path / "absent")

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.common import keras_backend
 from components.common.backbone import build_core, set_trainable
-from components.common.keras_backend import compiled_core, core_shards
+from components.finetune import program
+from components.finetune.program import compiled_core, core_shards
 
 
 def _gradients(core: Any, called: Any, images: Any, labels: Any) -> list[Any]:
@@ -53,5 +53,5 @@ def test_no_shard_is_small(monkeypatch: pytest.MonkeyPatch, cores: int, batch: i
     def some_cores() -> int:
         return cores
 
-    monkeypatch.setattr(keras_backend, "_cores", some_cores)
+    monkeypatch.setattr(program, "cpu_count", some_cores)
     assert core_shards(batch) == shards
