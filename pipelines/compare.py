@@ -131,7 +131,8 @@ def _read(place: str) -> Run:
         name = Path(summary).resolve().parent.name
         path = (document.get("artifacts") or {}).get("scores")
         if not path:
-            raise UserError(f"{place} was never evaluated (it is {document.get('status')}); compare runs that were.")
+            status = document.get("status")
+            raise UserError(f"{place} was not evaluated (its status: {status}); compare runs that were.")
         if not Path(path).is_file():
             raise UserError(f"The scores of {place} are gone: there is no {path}; run it again, or leave it out.")
         return Run(name, document, _scores(path))

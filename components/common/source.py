@@ -85,7 +85,8 @@ def open_source(uri: str, root: str = "") -> Source:
         raise UserError("The source is empty; expected a folder, or a gs:// or s3:// prefix, with images and metadata.")
     loose = [Entry(file.name, "", file.size, file.digest) for file in storage.list_files(root)]
     if not loose:
-        raise UserError(f"The folder {uri} is empty; expected images (or zips of images) and a metadata table.")
+        expected = "expected images (or zips of images), and to learn from them a metadata table"
+        raise UserError(f"The folder {uri} is empty; {expected}.")
     zips = [entry for entry in loose if _suffix(entry) == ".zip" and not _is_junk(entry)]
     entries = loose
     if not storage.is_remote(root):

@@ -168,7 +168,7 @@ def _no_number(table: pd.DataFrame) -> pd.DataFrame:
         (_no_number(scores(1, 0.5)), {}, "The model of two gave .* not numbers for 2 of the images"),
         (pd.concat([scores(1, 0.5)] * 2), {}, "has an image twice"),
         (scores(1, 0.5).drop(columns="p_mel"), {}, "no column p_mel"),
-        (scores(1, 0.5), {"artifacts": {}, "status": "failed"}, r"two was never evaluated \(it is failed\)"),
+        (scores(1, 0.5), {"artifacts": {}, "status": "failed"}, r"two was not evaluated \(its status: failed\)"),
         (scores(1, 0.5), {"artifacts": {"scores": "/nowhere"}}, "are gone: there is no /nowhere"),
     ],
 )

@@ -61,8 +61,8 @@ class LocalDisk:
         """All files below, sorted by name; empty if there are none."""
         folder = local_path(uri)
         if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
-            raise UserError(f"The folder {uri} {what}; expected a folder, or a gs:// or s3:// prefix.")
+            what = f"{uri} is a file" if folder.exists() else f"The folder {uri} does not exist"
+            raise UserError(f"{what}; expected a folder, or a gs:// or s3:// prefix.")
         files: list[StoredFile] = []
         for parent, _, names in os.walk(folder, followlinks=True):  # data is often linked in from a larger disk
             for path in (Path(parent, name) for name in names):
