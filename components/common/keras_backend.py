@@ -164,7 +164,9 @@ def untuned(batches: "keras.utils.PyDataset") -> Any:
     """The batches as `fit` and `predict` should get them: on TensorFlow as a tf.data pipeline without autotuning.
 
     Keras makes one with it, with which three of ten epochs of 28 s took 42 s: their ends fell on 2.56, 5.12, 20.5 or
-    41 s, as if they waited for the tuner, which looks after 10, 20, 40 ... ms.
+    41 s. An iterator's end waits for its tuner's thread, which sleeps for 10, 20, 40 ... ms between its looks, and may
+    miss being woken: it is notified (`OptimizeLoop` in tensorflow/core/framework/model.cc) before what it then asks,
+    whether all was cancelled, is true (`StartCancelWithStatus` in xla/tsl/framework/cancellation.cc).
 
     Args:
         batches: tuples of arrays, all of one shape but for their number of rows; one batch or more.
