@@ -68,7 +68,9 @@ def run(
     duplicate_pairs: Annotated[str, typer.Option(help="CSV of image pairs that must stay on one side.")] = "",
     fixed_test: Annotated[str, typer.Option(help="List of the test images.")] = "",
     leak_guard: LeakGuard = True,
-    max_quarantine: Annotated[float, typer.Option(help="Largest share of damaged items tolerated.")] = 0.01,
+    max_quarantine: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest share of damaged items tolerated.")
+    ] = 0.01,
     folds: Folds = None,
     runner: Annotated[Runner, typer.Option(help="How tasks are run; docker uses the images of a cluster.")] = (
         Runner.SUBPROCESS
@@ -172,6 +174,7 @@ def compile_(
     ] = None,
 ) -> None:
     """Compile the pipeline for a Kubeflow cluster."""
+    from components.common.files import check_output
     from pipelines.cluster.profile import load_profile
     from pipelines.compile import compile_pipeline
     from pipelines.cross_validation import check_folds
@@ -179,6 +182,7 @@ def compile_(
 
     if folds is not None:
         check_folds(folds)
+    check_output(output)
     unpinned = compile_pipeline(output, load_profile(profile), read_pins(images), kubernetes_manifest, folds)
     console = Console()
     console.print(f"Compiled to {output}", highlight=False, soft_wrap=True)

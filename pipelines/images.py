@@ -73,8 +73,10 @@ def read_pins(file: Path | None = None) -> dict[str, str]:
         were never pushed, or built from other code than is here now.
 
     Raises:
-        UserError: the file is not one that the build wrote.
+        UserError: `file` does not exist, or the file is not one that the build wrote.
     """
+    if file and not file.is_file():
+        raise UserError(f"There is no file {file}; expected the digests that 'make images REPOSITORY=...' writes.")
     pins = _read(file or PINS_FILE)
     present = content_digest() if pins else ""
     return {name: image for name, (image, content) in pins.items() if content == _content(name, present)}

@@ -22,12 +22,18 @@ def predict(
     ),
 ) -> None:
     """Classify images with a trained model. Not a medical device."""
+    from components.common.files import check_output
     from pipelines.predict import predict as predict_images
     from pipelines.prediction_display import print_predicted, progress_of
 
     console = Console()
-    with _quiet_libraries(), progress_of(console) as watch:
-        predicted = predict_images(model, images, output, watch, lambda note: console.print(note, style="yellow"))
+    check_output(output)
+    try:
+        with _quiet_libraries(), progress_of(console) as watch:
+            predicted = predict_images(model, images, output, watch, lambda note: console.print(note, style="yellow"))
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted. The same command goes on where this one stopped.")
+        raise typer.Exit(130) from None
     print_predicted(console, predicted, output)
 
 
@@ -38,10 +44,12 @@ def compare(
     ] = None,
 ) -> None:
     """Compare runs with the first one, on the test images that all of them scored."""
-    from components.common.files import write_json
+    from components.common.files import check_output, write_json
     from pipelines.compare import compare as compare_runs
     from pipelines.comparison_display import print_comparison
 
+    if output:
+        check_output(output)
     found = compare_runs(runs)
     if output:
         write_json(output, found.facts())
@@ -76,7 +84,7 @@ def _quiet_libraries() -> Generator[None]:
         os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except UserError:
+        except (UserError, KeyboardInterrupt):
             raise
         except BaseException:
             hidden.seek(0)

@@ -16,7 +16,7 @@ from components.common.errors import UserError
 from components.common.files import file_digest
 from components.common.model_folder import Calibration, LoadedModel, load_model, model_file, read_calibration
 from components.common.pixels import Pixels, decode
-from components.common.registry import fetch_model
+from components.common.registry import CARD, fetch_model
 from components.evaluate.calibration import scale
 from pipelines.prediction_inputs import DAMAGED, Picture, PredictionInputs
 from pipelines.prediction_table import COLUMNS, PredictionTable, Row
@@ -71,6 +71,8 @@ def predict(
         pictures = inputs.pictures
         folder = fetch_model(model_uri, Path(temporary, "model"))
         calibration = read_calibration(folder)
+        if _is_synthetic(folder):
+            say("The model was trained on synthetic data: what it says of real images means nothing.")
         made_from = _made_from(folder, calibration, inputs.digest())
         with PredictionTable(output, made_from, [picture.image_id for picture in pictures], _BATCH) as table:
             for note in table.notes():
@@ -87,6 +89,12 @@ def predict(
             if failed == len(pictures):
                 raise UserError(f"None of the {failed} images can be read; {output} has the reason of each.")
             return Predicted(len(pictures), failed, len(table.rows), done[:20])
+
+
+def _is_synthetic(folder: Path) -> bool:
+    """Whether a version's card says that the model was trained on synthetic data."""
+    card = json.loads((folder / CARD).read_bytes()) if (folder / CARD).is_file() else {}
+    return bool((card.get("data") or {}).get("synthetic"))
 
 
 def _made_from(folder: Path, calibration: Calibration, images: str) -> dict[str, object]:

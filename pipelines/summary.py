@@ -17,6 +17,7 @@ from components.common.metrics import format_figure
 from pipelines.runners.events import RunEvents
 
 VERSIONS_OF = ("lesionflow", "kfp", "keras", "tensorflow-cpu", "numpy", "scikit-learn")
+SUMMARY = "summary.json"
 HEADLINE = ("macro_f1", "balanced_accuracy", "accuracy", "macro_auc")
 
 
@@ -61,7 +62,7 @@ def write_summary(run: Path, events: RunEvents, status: str, error: str, seconds
         "versions": _versions(),
         "seed": seed,
     }
-    write_json(run / "summary.json", summary)
+    write_json(run / SUMMARY, summary)
     return summary
 
 
@@ -126,7 +127,7 @@ def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> No
     for heading, path in (
         ("Promoted" if summary["promoted"] else "Published", summary["published"]),
         ("Report", run / "report.html"),
-        ("Summary", run / "summary.json"),
+        ("Summary", run / SUMMARY),
     ):
         if path and ("://" in str(path) or Path(path).exists()):
             console.print(f"{heading + ':':<10} {path}", highlight=False, soft_wrap=True)

@@ -134,13 +134,16 @@ def _plan(images: int, seed: int, shuffle_labels: bool) -> list[_Row]:
         order = np.random.default_rng((seed, 1)).permutation(len(labels))
         labels = [labels[i] for i in order]
     lesion_numbers = rng.permutation(len(lesions))
-    image_numbers = iter(rng.permutation(images) + 24306)
+    image_numbers = iter(rng.permutation(images))
     people = np.random.default_rng((seed, 3))  # facts follow the label; the looks must not depend on them
     rows: list[_Row] = []
+    # No id of HAM10000: a model of these data has seen none of its lesions.
     for (look, count), dx, number in zip(lesions, labels, lesion_numbers, strict=True):
         lesion = draw_lesion(look, rng)
         facts = _facts(dx, people)
-        rows += [_Row(lesion, f"HAM_{number:07d}", f"ISIC_{next(image_numbers):07d}", dx, *facts) for _ in range(count)]
+        rows += [
+            _Row(lesion, f"SYN_{number:07d}", f"SYNTH_{next(image_numbers):07d}", dx, *facts) for _ in range(count)
+        ]
     return sorted(rows, key=lambda row: row.image_id)
 
 

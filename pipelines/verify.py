@@ -22,6 +22,7 @@ from components.common.tables import PROBABILITY_COLUMNS, read_table, table_dige
 from components.common.taxonomy import LABEL_INDEX
 from components.evaluate.outcome import images_digest
 from components.gate.gate import read_verdict
+from pipelines.summary import SUMMARY
 
 _ADDED = ("version", "created", "files", "promotion")
 """What promote put into the card beside the evaluation."""
@@ -71,6 +72,8 @@ def verify(uri: str) -> Verified:
     uri = champion_if_registry(uri)
     if not storage.exists(uri):
         raise UserError(f"There is nothing at {uri}; expected a registry, or a version in one.")
+    if storage.exists(storage.join(uri, SUMMARY)) and not storage.exists(storage.join(uri, CARD)):
+        raise UserError(f"{uri} is a run; expected a registry, or the version that its {SUMMARY} calls published.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = storage.download(uri, Path(temporary, "version"))
         try:

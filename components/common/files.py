@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from components.common.errors import UserError
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Generator[Path]:
@@ -49,6 +51,22 @@ def whole_folder(path: str | Path) -> Generator[Path]:
         temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_output(path: Path) -> None:
+    """Refuse a place at which no file can be written, before any work is done.
+
+    Raises:
+        UserError: a folder lies there, or the folder above cannot be made or written.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the name of a file to write.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); give the name of a file elsewhere.") from None
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.common.errors import UserError
-from components.common.settings_text import read_settings
+from components.common.settings_text import read_settings, wrong_fields
 
 BackboneName = Literal["efficientnetv2b0", "tiny"]
 """EfficientNetV2B0 (Tan & Le 2021), or a few convolutions for tests."""
@@ -195,7 +195,5 @@ def load_recipe(text: str) -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}, received {e['input']!r}" for e in error.errors()
-        )
+        problems = wrong_fields(error, lambda place: ".".join(map(str, place)) or "recipe")
         raise UserError(f"The recipe in {where} is not valid: {problems}.") from None

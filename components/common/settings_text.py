@@ -1,9 +1,11 @@
 """Settings that a user gives as a preset's name, a file, or the text of one."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from components.common.errors import UserError
 
@@ -34,3 +36,22 @@ def read_settings(text: str, kind: str, presets: Collection[str]) -> tuple[objec
         return yaml.safe_load(text), where
     except yaml.YAMLError as error:
         raise UserError(f"The {kind} in {where} is not valid YAML: {' '.join(str(error).split())}.") from None
+
+
+def wrong_fields(error: ValidationError, place: Callable[[tuple[int | str, ...]], str], most: int = 200) -> str:
+    """What is wrong with settings, for people; each problem with its field and what was received.
+
+    Args:
+        error: from pydantic.
+        place: what to call a field, by its location.
+        most: characters that are shown of what was received.
+    """
+    return "; ".join(f"{place(each['loc'])}: {_problem(each, most)}" for each in error.errors())
+
+
+def _problem(each: ErrorDetails, most: int) -> str:
+    if each["type"] == "extra_forbidden":
+        return "there is no such field"
+    received = repr(each["input"])
+    shown = received if len(received) <= most else f"{received[:most]} ..."
+    return f"{each['msg'].removeprefix('Value error, ')}, received {shown}"

@@ -66,7 +66,7 @@ def abstention(
     known, sure = _judged(*validation)
     errors = int((~known).sum())
     if errors < LEAST_ERRORS:
-        reason = f"Only {errors} validation images are misjudged; a threshold takes {LEAST_ERRORS}."
+        reason = f"Only {errors} validation images are misjudged; to choose a threshold takes {LEAST_ERRORS} or more."
         return result | {"reason": reason}
     threshold = choose_threshold(known, sure)
     if threshold is None:

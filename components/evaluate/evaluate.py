@@ -104,6 +104,7 @@ def evaluate(
                 "source": card.get("source"),
                 "synthetic": bool(card.get("synthetic")),
                 "fingerprint": card.get("fingerprint"),
+                "quarantined": card.get("quarantined") or {},
                 # Figures compare only on the same images, whatever split them off; promote looks at this.
                 "test_set": images_digest(held_out["image_id"]),
                 "counts": {name: _counts(table) for name, table in tables.items()},

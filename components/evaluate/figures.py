@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import reduce
 from typing import Any
 
@@ -27,6 +28,13 @@ class Figures:
     def number(self, place: str) -> Markup:
         """A figure with three digits, or n/a."""
         return self._shown(place, "number", format_figure(self.at(place)))
+
+    def small(self, place: str) -> Markup:
+        """As `number`, but with two digits that count where three places would show 0."""
+        value = self.at(place)
+        if not value or value >= 0.001:
+            return self.number(place)
+        return self._shown(place, "small", f"{Decimal(f'{value:.1e}'):f}")
 
     def percent(self, place: str) -> Markup:
         """A share in per cent with one digit, or n/a."""

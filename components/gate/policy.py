@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from components.common.errors import UserError
 from components.common.metrics import AVERAGES
-from components.common.settings_text import read_settings
+from components.common.settings_text import read_settings, wrong_fields
 
 AverageFigure = Literal["macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc"]
 Label = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
@@ -27,6 +27,7 @@ Point = Literal["specificity 0.9", "specificity 0.95", "sensitivity 0.9", "sensi
 PointFigure = Literal["sensitivity", "specificity", "ppv", "npv", "auc"]
 GroupField = Literal["sex", "age", "localization", "source"]
 AgeBand = Literal["under 30", "30 to 44", "45 to 59", "60 to 74", "75 and over", "unknown"]
+Sex = Literal["female", "male", "unknown"]
 GroupFigure = Literal[
     "accuracy", "balanced_accuracy", "malignant_auc", "malignant_sensitivity", "malignant_specificity"
 ]
@@ -105,9 +106,10 @@ class Subgroup(_Strict):
     at_least: Share
 
     @model_validator(mode="after")
-    def _known_age(self) -> Self:
-        if self.field == "age" and self.group not in get_args(AgeBand):
-            raise ValueError(f"there is no age group {self.group!r}; expected one of {', '.join(get_args(AgeBand))}")
+    def _known_group(self) -> Self:
+        known = {"age": get_args(AgeBand), "sex": get_args(Sex)}.get(self.field, (self.group,))
+        if self.group not in known:
+            raise ValueError(f"there is no {self.field} group {self.group!r}; expected one of {', '.join(known)}")
         return self
 
     @property
@@ -262,11 +264,7 @@ def check_policy(fields: object, where: str) -> Policy:
     try:
         return Policy.model_validate(fields)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{_place(e['loc'])}: {e['msg'].removeprefix('Value error, ')}, received {e['input']!r:.200}"
-            for e in error.errors()
-        )
-        raise UserError(f"The policy in {where} is not valid: {problems}.") from None
+        raise UserError(f"The policy in {where} is not valid: {wrong_fields(error, _place)}.") from None
 
 
 def _place(location: tuple[int | str, ...]) -> str:

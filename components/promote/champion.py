@@ -54,7 +54,8 @@ def check_replace(text: str) -> Replace:
 def move_champion(registry: str, card: Mapping[str, Any], replace: Replace = "better") -> Standing:
     """Make a version the champion if it is better than the one in use, or unconditionally.
 
-    Equal is not better: the version in use stays. A pointer that names no version, or a version that
+    Equal is not better: the version in use stays. A model of real data takes the place of one of synthetic data,
+    and never the other way round. A pointer that names no version, or a version that
     is no longer whole, can be used by nobody and is replaced. A champion that was judged by another
     metric is compared by this version's metric, which its card has too.
 
@@ -124,6 +125,13 @@ def _compare(
     against = "no figure" if standard is None else f"{standard:.4f}"
     figures = f"{AVERAGES[metric]} {value:.4f} against {against}"
     note = _note(card, rival)
+    if (real := not _data(card, "synthetic")) != (not _data(rival, "synthetic")):
+        # Figures of made-up images say nothing about skin, however high they are.
+        if real:
+            return Standing("promoted", f"It replaces {old}, which was trained on synthetic data.", old, standard)
+        if replace != "always":
+            kept = f"It was published, but {old} stays the champion: that was trained on real data, this on synthetic."
+            return Standing("published", kept, old, standard)
     if replace == "always":
         return Standing("promoted", f"It replaces {old}, better or not ({figures}).{note}", old, standard)
     if standard is None or value > standard:
@@ -132,7 +140,7 @@ def _compare(
     return Standing(
         "published",
         f"It was published, but {old} stays the champion: the new one is {than} ({figures}).{note} "
-        "To use it all the same, promote it with replace_champion=always.",
+        "To use it all the same, promote it with `lesionflow step promote ... --set replace_champion=always`.",
         old,
         standard,
     )
@@ -153,7 +161,7 @@ def _note(card: Mapping[str, Any], rival: Mapping[str, Any]) -> str:
     return note
 
 
-def _data(card: Mapping[str, Any], field: str) -> str | None:
+def _data(card: Mapping[str, Any], field: str) -> Any:
     return (card.get("data") or {}).get(field)
 
 

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from components.common.errors import UserError
+from components.common.settings_text import wrong_fields
 
 # The spellings that both kfp and Kubernetes accept.
 Cpu = Annotated[str, Field(pattern=r"^([0-9]*\.)?[0-9]+m?$")]
@@ -226,9 +227,7 @@ def load_profile(name_or_path: str) -> ClusterProfile:
     try:
         return ClusterProfile.model_validate(_merge(PROFILES[base], fields) if base else fields)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}, received {e['input']!r}" for e in error.errors()
-        )
+        problems = wrong_fields(error, lambda place: ".".join(map(str, place)))
         raise UserError(f"The cluster profile in {name_or_path} is not valid: {problems}.") from None
 
 

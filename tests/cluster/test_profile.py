@@ -82,7 +82,7 @@ def test_another_accelerator_has_another_resource_and_taint(profile_file):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("gpu: 1", "gpu: Extra inputs are not permitted, received 1"),
+        ("gpu: 1", "gpu: there is no such field"),
         ("gpus: -1", "gpus: Input should be greater than or equal to 0, received -1"),
         ("extends: gcp", "extends 'gcp'; expected one of generic, gke, cpu-only"),
         ("training: {memory_limit: 16GiB}", "training.memory_limit"),

@@ -1,5 +1,6 @@
 """The report: stands alone, and shows the figures of the evaluation and no others."""
 
+import math
 import re
 from functools import reduce
 from html.parser import HTMLParser
@@ -8,6 +9,7 @@ import pytest
 from judged import make_world, probabilities_for, strict_json
 
 from components.common.taxonomy import LABELS
+from components.evaluate.figures import Figures
 
 TRUTH = [label for label in LABELS for _ in range(6)]
 PREDICTED = ["mel" if row % 9 == 0 else dx for row, dx in enumerate(TRUTH)]
@@ -78,10 +80,19 @@ def as_text(value: object, form: str) -> str:
             return f"{whole:,}"
         case "percent", float(share):
             return f"{100 * share:.1f} %"
+        case "small", float(number) if 0 < number < 0.001:
+            return f"{number:.{1 - math.floor(math.log10(number))}f}"
         case "number", int(number) | float(number):
             return f"{number:.3f}"
     assert value is None or value == [None, None], (value, form)
     return "n/a"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.000413, "0.00041"), (0.0005, "0.00050"), (0.001, "0.001"), (0.0, "0.000")]
+)
+def test_a_threshold_that_three_places_would_show_as_0_has_two_digits(value, text):
+    assert f">{text}</span>" in Figures({"threshold": value}).small("threshold")
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_a_mistake_is_one_sentence_that_names_the_clause(tmp_path: Path, clause:
         ("{clauses: []}", "a floor on one of the averages is needed"),
         ("{clauses: [{kind: champion, figure: macro_f1, worse_by_at_most: 0.1}]}", "a floor on one of the averages"),
         ("{}", "clauses: Field required"),
-        ("{clauses: [" + FLOOR + "], clause: []}", "clause: Extra inputs"),
+        ("{clauses: [" + FLOOR + "], clause: []}", "clause: there is no such field"),
         ("{clauses: [", "not valid YAML"),
         ("nowhere.yaml", "There is no policy 'nowhere.yaml'"),
         ("", "There is no policy ''"),

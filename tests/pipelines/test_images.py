@@ -65,6 +65,11 @@ def test_a_file_that_the_build_did_not_write_is_refused(checkout: Path, content:
         read_pins()
 
 
+def test_a_file_that_was_named_and_is_not_there_is_said(checkout: Path):
+    with pytest.raises(UserError, match=r"no file .*absent\.json"):
+        read_pins(checkout / "absent.json")
+
+
 def test_a_tag_is_no_digest(checkout: Path):
     pin = {"image": "example.com/lesionflow:latest", "content": content_tag("lean")}
     (checkout / "images" / "digests.json").write_text(json.dumps({"lesionflow:lean": pin}))

@@ -1,6 +1,7 @@
 """`predict` on every kind of model address and image, and on what is neither."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from judged import jpeg, make_model_folder, write_evaluation, write_split
+from typer.testing import CliRunner
 
 from components.common import storage
 from components.common.errors import UserError
@@ -20,6 +22,7 @@ from components.common.files import file_digest
 from components.common.taxonomy import LABELS
 from components.promote.promote import promote
 from pipelines import predict as module
+from pipelines.cli import app
 from pipelines.predict import predict
 
 
@@ -282,6 +285,46 @@ def test_what_another_interrupted_command_left_is_said_and_left(model, photos, t
     predict(str(model), [str(photos)], tmp_path / "out.csv", say=said.append)
     assert "interrupted command" in said[0]
     assert (tmp_path / "out.csv.0123456789ab.partial").exists()
+
+
+@pytest.mark.parametrize("command", ["predict", "compile", "compare"])
+@pytest.mark.parametrize("output", ["folder", "file/below.csv"])
+def test_an_output_that_cannot_be_written_is_said_before_any_work(tmp_path, command, output):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("x")
+    given = {"predict": ["--model", "nowhere", "nothing"], "compile": [], "compare": ["nowhere"]}[command]
+    failed = CliRunner().invoke(app, [command, *given, "--output", str(tmp_path / output)])
+    assert isinstance(failed.exception, UserError)
+    assert re.search("is a folder; give|cannot be written", str(failed.exception))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_ctrl_c_says_how_to_go_on(model, many, tmp_path):
+    program = (
+        "import os, signal, sys\n"
+        "import pipelines.predict as module\n"
+        "from pipelines.cli import main\n"
+        "module._BATCH, append = 4, module.PredictionTable.append\n"
+        "def appended(table, rows):\n"
+        "    append(table, rows)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "module.PredictionTable.append = appended\n"
+        "main()\n"
+    )
+    command = ["predict", "--model", str(model), str(many), "--output", str(tmp_path / "out.csv")]
+    ended = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True)
+    assert ended.returncode == 130
+    assert ended.stderr.strip() == "Interrupted. The same command goes on where this one stopped."
+    assert predict(str(model), [str(many)], tmp_path / "out.csv").found == 4
+
+
+def test_a_model_of_synthetic_data_is_said_to_be_one(model, photos, tmp_path):
+    said: list[str] = []
+    for synthetic, sentences in ((False, 0), (True, 1)):
+        folder = Path(shutil.copytree(model, tmp_path / f"model-{synthetic}"))
+        (folder / "card.json").write_text(json.dumps({"files": [], "data": {"synthetic": synthetic}}))
+        predict(str(folder), [str(photos)], tmp_path / f"{synthetic}.csv", say=said.append)
+        assert len([sentence for sentence in said if "trained on synthetic data" in sentence]) == sentences
 
 
 def test_two_commands_on_one_output_are_refused(model, photos, tmp_path):

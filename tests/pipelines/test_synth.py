@@ -35,8 +35,9 @@ def test_the_folder_has_the_layout_of_ham10000(tmp_path: Path):
     assert list(table.columns) == ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
     images = images_of(tmp_path / "data")
     assert {f"{image_id}.jpg" for image_id in table.image_id} == set(images)
-    assert table.image_id.str.fullmatch(r"ISIC_\d{7}").all()
-    assert table.lesion_id.str.fullmatch(r"HAM_\d{7}").all()
+    # Never an id of HAM10000, whose lesions a synthetic model has not seen.
+    assert table.image_id.str.fullmatch(r"SYNTH_\d{7}").all()
+    assert table.lesion_id.str.fullmatch(r"SYN_\d{7}").all()
     for encoded in images.values():
         with Image.open(io.BytesIO(encoded)) as image:
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (48, 36))

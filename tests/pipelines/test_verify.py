@@ -201,6 +201,9 @@ def test_what_is_no_version_is_said(tmp_path: Path):
     (tmp_path / "registry" / "versions" / "20250101T000000Z-00000000" / "x").write_text("x")
     with pytest.raises(UserError, match="name one of its versions"):
         verify(str(tmp_path / "registry"))
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(UserError, match="is a run; expected a registry"):
+        verify(str(tmp_path))
 
 
 def test_the_command_says_what_holds_and_fails_if_something_does_not(version: Path):

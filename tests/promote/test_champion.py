@@ -232,6 +232,21 @@ def test_always_puts_a_worse_version_in_use(registry: str) -> None:
     assert in_use(registry) == version_name(2)
 
 
+@pytest.mark.parametrize("value", [0.6, 0.9])
+def test_a_model_of_real_data_takes_the_place_of_one_of_synthetic_data_and_never_gives_it_up(
+    registry: str, value: float
+) -> None:
+    move_champion(registry, publish(registry, 1, 0.86, data={"synthetic": True}))
+    standing = move_champion(registry, publish(registry, 2, value, data={"synthetic": False}))
+    assert (standing.outcome, in_use(registry)) == ("promoted", version_name(2))
+    assert "which was trained on synthetic data" in standing.reason
+
+    standing = move_champion(registry, publish(registry, 3, 0.99, data={"synthetic": True}))
+    assert (standing.outcome, in_use(registry)) == ("published", version_name(2))
+    assert "that was trained on real data, this on synthetic" in standing.reason
+    assert move_champion(registry, publish(registry, 4, 0.1, data={"synthetic": True}), "always").outcome == "promoted"
+
+
 @pytest.mark.parametrize("pointer", [b"{half", b"[]", b'{"version": "../elsewhere"}', b"\xff"])
 def test_a_pointer_that_names_no_version_is_replaced(registry: str, pointer: bytes) -> None:
     storage.write_bytes(storage.join(registry, "champion.json"), pointer)
