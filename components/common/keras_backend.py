@@ -1,5 +1,4 @@
-"""What differs between Keras backends, TensorFlow and JAX: beside `program` of the finetune step, which only
-TensorFlow needs, the only module that may import either.
+"""What differs between Keras backends, TensorFlow and JAX: beside the export's, the only module that may import either.
 
 `KERAS_BACKEND` chooses. What concerns GPUs was never run on one: the choice is tested on described
 devices (`device_plan`), several devices on several virtual CPUs, and XLA and half precision on a CPU.
@@ -7,7 +6,7 @@ devices (`device_plan`), several devices on several virtual CPUs, and XLA and ha
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -201,6 +200,13 @@ def compile_with_xla() -> bool:
     import keras
 
     return keras.backend.backend() == "jax"
+
+
+def tensorflow_program(function: Callable[..., Any], xla: bool) -> Any:
+    """A function that TensorFlow traces once and computes as one, with XLA or without; TensorFlow only."""
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=xla, reduce_retracing=True)
 
 
 def adam_in_one_operation(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from joblib import cpu_count  # knows affinity and a container's CPU quota
 
-from components.common.keras_backend import gpus
+from components.common.keras_backend import gpus, tensorflow_program
 
 if TYPE_CHECKING:
     import keras
@@ -52,13 +52,12 @@ def program_layer(core: "keras.Model", shards: int = 1, xla: bool = False) -> "k
         xla: whether XLA makes one program of the core forwards and one backwards.
     """
     import keras
-    import tensorflow as tf
 
     class Program(keras.layers.Layer):
         def __init__(self) -> None:
             super().__init__(name=core.name)
             self.core = core
-            self.program = tf.function(core, jit_compile=xla, reduce_retracing=True)
+            self.program = tensorflow_program(core, xla)
 
         def call(self, inputs: Any, training: bool = False) -> Any:
             if shards == 1:
