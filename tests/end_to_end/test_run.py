@@ -113,8 +113,9 @@ def test_predict_follows_the_champion(site, unbroken, tmp_path):
 
 def test_clean_keeps_what_the_kept_run_uses(site, tmp_path):
     output = tmp_path / "out"
-    bad = site.run(output, "--max-quarantine", "2")
+    bad = site.run(output, "--duplicate-pairs", "nowhere.csv")
     assert bad.returncode == 2
+    assert len(list((output / "runs").iterdir())) == 1
 
     result = lesionflow("clean", "--keep", "0", "--output", output, cwd=tmp_path)
 

@@ -309,6 +309,7 @@ def test_ctrl_c_says_how_to_go_on(model, many, tmp_path):
         "    append(table, rows)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "module.PredictionTable.append = appended\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job inherits it ignored
         "main()\n"
     )
     command = ["predict", "--model", str(model), str(many), "--output", str(tmp_path / "out.csv")]
