@@ -97,7 +97,7 @@ def find_duplicates(images: str | Path, pairs: str | Path, sheet: str | Path, se
     with whole_file(pairs) as temporary:
         table.to_csv(temporary, index=False)
     write_text(sheet, render_sheet(table, [each.alignment.transform for each in across], images, figures))
-    pairs_found = f"{len(table):,} near-duplicate pairs under different lesion ids"
+    pairs_found = f"{len(table):,} near-duplicate pair{'s' if len(table) != 1 else ''} under different lesion ids"
     report("figure", text=pairs_found if search else "not searched for near-duplicates")
     return figures
 
