@@ -71,10 +71,7 @@ ROWS: dict[str, Changes] = {
     "no balance": {"balance": "none"},
     "oversampling": {"balance": "oversample"},
     "effective number": {"balance": "effective-number"},
-    "label smoothing": {"label_smoothing": 0.1},
     "average": {"ema": 0.99},
-    "AdamW": {"weight_decay": 0.05, "warmup": 0.1},
-    "layer decay": {"layer_decay": 0.9},
     "longer": {"partial": {"epochs": 12}},
     "four views": {"views": 4},
 }
@@ -94,8 +91,6 @@ ROWS.update(
     {
         "strong": STRONG,
         "strong, cutmix": {**STRONG, "mix": "cutmix", "mix_alpha": 1.0},
-        "strong, label smoothing": {**STRONG, "label_smoothing": 0.1},
-        "strong, AdamW, layer decay": {**STRONG, "weight_decay": 0.05, "warmup": 0.1, "layer_decay": 0.9},
         "strong, rate 1e-3": FAST,
         "detail": DETAIL,
         "detail, cutmix": {**DETAIL, "mix": "cutmix", "mix_alpha": 1.0},

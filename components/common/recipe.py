@@ -1,9 +1,9 @@
 """Recipes: the one place for hyper-parameters."""
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.common.errors import UserError
 from components.common.settings_text import read_settings, wrong_fields
@@ -74,16 +74,8 @@ class Recipe(_Strict):
     """Mixtures are drawn from Beta(alpha, alpha): small is mostly one of the two, 1 is anything alike."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Before the classifier's last layer."""
-    label_smoothing: float = Field(default=0, ge=0, lt=1)
-    """Share of each label that is spread evenly over all classes."""
     schedule: Literal["constant", "cosine"] = "constant"
     """How the learning rate runs within each step; cosine falls to zero at its end."""
-    warmup: float = Field(default=0, ge=0, lt=1)
-    """Share of each step in which the learning rate rises from zero, before the cosine."""
-    weight_decay: float = Field(default=0, ge=0)
-    """Decoupled from the gradient (AdamW), of kernels only; 0 is Adam."""
-    layer_decay: float = Field(default=1, gt=0, le=1)
-    """Learning rate of each block of the backbone, as a share of that of the block after it."""
     ema: float = Field(default=0, ge=0, lt=1)
     """Momentum, per batch, of the moving average of the weights that is judged and kept; 0 keeps the weights."""
     views: Literal[1, 4, 8] = 1
@@ -92,12 +84,6 @@ class Recipe(_Strict):
     head: Phase = Phase(epochs=5, learning_rate=1e-3, trainable=0.0)
     partial: Phase = Phase(epochs=25, learning_rate=1e-4, trainable=0.75)
     full: Phase = Phase(epochs=5, learning_rate=1e-5, trainable=1.0)
-
-    @model_validator(mode="after")
-    def _no_setting_without_effect(self) -> Self:
-        if self.warmup and self.schedule != "cosine":
-            raise ValueError(f"warmup {self.warmup} has no effect with schedule {self.schedule}; expected cosine")
-        return self
 
     @property
     def frame_size(self) -> int:

@@ -121,7 +121,7 @@ def training_model(
         called = compiled_core(core, core_shards(recipe.batch_size))
         model = keras.Model(inputs, called(augment(inputs, recipe.augmentation, recipe.image_size)), name="training")
     model.compile(
-        optimizer=make_optimizer(core, recipe, phase, steps),
+        optimizer=make_optimizer(recipe, phase, steps),
         loss=make_loss(recipe),  # pyright: ignore[reportArgumentType]
         metrics=["accuracy"],
         jit_compile=compile_with_xla(),  # pyright: ignore[reportArgumentType]

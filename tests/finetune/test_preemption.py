@@ -22,7 +22,7 @@ from components.finetune.epochs import BatchProgress
 
 LONG = {
     "partial": {**RECIPE["partial"], "epochs": 10},
-    **{"ema": 0.9, "mix": "cutmix", "weight_decay": 0.01, "layer_decay": 0.8, "warmup": 0.1},  # all that has a state
+    **{"ema": 0.9, "mix": "cutmix"},  # all that has a state
 }
 
 TASK = """

@@ -28,10 +28,6 @@ EVERYTHING: dict[str, Any] = {
         "hue": 0.02,
     },
     "mix": "mixup",
-    "label_smoothing": 0.1,
-    "warmup": 0.2,
-    "weight_decay": 0.05,
-    "layer_decay": 0.8,
     "ema": 0.9,
     "views": 4,
 }
