@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from pipelines.workspace import Workspace
+from pipelines.workspace import SUMMARY, Workspace
 
 
 def clean(workspace: Workspace, keep: int) -> tuple[int, int]:
@@ -49,7 +49,7 @@ def clean(workspace: Workspace, keep: int) -> tuple[int, int]:
 
 
 def _artifacts(run: Path) -> list[str]:
-    summary = run / "summary.json"
+    summary = run / SUMMARY
     if not summary.is_file():
         return []
     return list(json.loads(summary.read_text(encoding="utf-8"))["artifacts"].values())

@@ -17,7 +17,7 @@ from components.common.paired import Difference, paired_differences
 from components.common.registry import CARD, CHAMPION, SCORES, champion_uri
 from components.common.tables import PROBABILITY_COLUMNS, read_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
-from pipelines.summary import SUMMARY
+from pipelines.workspace import SUMMARY
 
 COLUMNS = ("image_id", "lesion_id", "dx", *PROBABILITY_COLUMNS)
 RECALLS = tuple(f"recall:{label}" for label in LABELS)

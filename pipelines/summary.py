@@ -15,9 +15,9 @@ from rich.table import Table
 from components.common.files import write_json
 from components.common.metrics import format_figure
 from pipelines.runners.events import RunEvents
+from pipelines.workspace import SUMMARY
 
 VERSIONS_OF = ("lesionflow", "kfp", "keras", "tensorflow-cpu", "numpy", "scikit-learn")
-SUMMARY = "summary.json"
 HEADLINE = ("macro_f1", "balanced_accuracy", "accuracy", "macro_auc")
 
 

@@ -22,7 +22,7 @@ from components.common.tables import PROBABILITY_COLUMNS, read_table, table_dige
 from components.common.taxonomy import LABEL_INDEX
 from components.evaluate.outcome import images_digest
 from components.gate.gate import read_verdict
-from pipelines.summary import SUMMARY
+from pipelines.workspace import SUMMARY
 
 _ADDED = ("version", "created", "files", "promotion")
 """What promote put into the card beside the evaluation."""

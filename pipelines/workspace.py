@@ -15,7 +15,8 @@ from components.common.errors import UserError
 ENOUGH_DISK = 2**30
 """Free bytes without which no run starts: the stored images, three models and their checkpoints."""
 
-LATEST = ("summary.json", "report.html", "model")
+SUMMARY = "summary.json"
+LATEST = (SUMMARY, "report.html", "model")
 """What the workspace itself shows of its latest run."""
 
 

@@ -1,4 +1,4 @@
-"""The seven diagnoses of HAM10000 (Tschandl et al. 2018, doi 10.1038/sdata.2018.161)."""
+"""The seven diagnoses of HAM10000, and the words of its metadata (Tschandl et al. 2018, doi 10.1038/sdata.2018.161)."""
 
 DIAGNOSES: dict[str, str] = {
     "akiec": "actinic keratosis / Bowen's disease",
@@ -23,3 +23,6 @@ MALIGNANT: tuple[str, ...] = ("akiec", "bcc", "mel")
 The authors of the data describe `akiec` as non-invasive variants of squamous cell carcinoma, which others regard as
 precursors of it (Tschandl et al. 2018, table of diagnoses): nothing to be sent home, so it is counted here.
 """
+
+SEXES: tuple[str, ...] = ("female", "male", "unknown")
+"""What the metadata may say of a patient's sex, and the groups by it."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from components.common.errors import UserError
 from components.common.metrics import AVERAGES
 from components.common.settings_text import read_settings, wrong_fields
+from components.common.taxonomy import SEXES
 
 AverageFigure = Literal["macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc"]
 Label = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
@@ -27,7 +28,6 @@ Point = Literal["specificity 0.9", "specificity 0.95", "sensitivity 0.9", "sensi
 PointFigure = Literal["sensitivity", "specificity", "ppv", "npv", "auc"]
 GroupField = Literal["sex", "age", "localization", "source"]
 AgeBand = Literal["under 30", "30 to 44", "45 to 59", "60 to 74", "75 and over", "unknown"]
-Sex = Literal["female", "male", "unknown"]
 GroupFigure = Literal[
     "accuracy", "balanced_accuracy", "malignant_auc", "malignant_sensitivity", "malignant_specificity"
 ]
@@ -107,7 +107,7 @@ class Subgroup(_Strict):
 
     @model_validator(mode="after")
     def _known_group(self) -> Self:
-        known = {"age": get_args(AgeBand), "sex": get_args(Sex)}.get(self.field, (self.group,))
+        known = {"age": get_args(AgeBand), "sex": SEXES}.get(self.field, (self.group,))
         if self.group not in known:
             raise ValueError(f"there is no {self.field} group {self.group!r}; expected one of {', '.join(known)}")
         return self

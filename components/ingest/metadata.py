@@ -14,11 +14,10 @@ import pandas as pd
 
 from components.common.errors import UserError
 from components.common.source import Entry, Source, read
-from components.common.taxonomy import LABELS
+from components.common.taxonomy import LABELS, SEXES
 
 REQUIRED = ("image_id", "lesion_id", "dx")
 OPTIONAL = ("dx_type", "age", "sex", "localization", "dataset")
-SEXES = ("female", "male", "unknown")
 MAXIMUM_AGE = 120  # years
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "none", "null"})

@@ -55,7 +55,7 @@ def move_champion(registry: str, card: Mapping[str, Any], replace: Replace = "be
     """Make a version the champion if it is better than the one in use, or unconditionally.
 
     Equal is not better: the version in use stays. A model of real data takes the place of one of synthetic data,
-    and never the other way round. A pointer that names no version, or a version that
+    never the other way round unless `always`. A pointer that names no version, or a version that
     is no longer whole, can be used by nobody and is replaced. A champion that was judged by another
     metric is compared by this version's metric, which its card has too.
 
@@ -125,15 +125,15 @@ def _compare(
     against = "no figure" if standard is None else f"{standard:.4f}"
     figures = f"{AVERAGES[metric]} {value:.4f} against {against}"
     note = _note(card, rival)
-    if (real := not _data(card, "synthetic")) != (not _data(rival, "synthetic")):
-        # Figures of made-up images say nothing about skin, however high they are.
-        if real:
-            return Standing("promoted", f"It replaces {old}, which was trained on synthetic data.", old, standard)
-        if replace != "always":
-            kept = f"It was published, but {old} stays the champion: that was trained on real data, this on synthetic."
-            return Standing("published", kept, old, standard)
+    # Figures of made-up images say nothing about skin, however high they are.
+    made_up, rival_made_up = (bool(_data(of, "synthetic")) for of in (card, rival))
+    if rival_made_up and not made_up:
+        return Standing("promoted", f"It replaces {old}, which was trained on synthetic data.", old, standard)
     if replace == "always":
         return Standing("promoted", f"It replaces {old}, better or not ({figures}).{note}", old, standard)
+    if made_up and not rival_made_up:
+        kept = f"It was published, but {old} stays the champion: that was trained on real data, this on synthetic."
+        return Standing("published", kept, old, standard)
     if standard is None or value > standard:
         return Standing("promoted", f"It is better than {old} ({figures}).{note}", old, standard)
     than = "no better than that" if value == standard else "worse"

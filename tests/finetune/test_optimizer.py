@@ -25,7 +25,7 @@ def test_each_variable_steps_as_adam_does():
     for step in (1, 2, 3):
         optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients])
         for index in range(2):
-            # Kingma & Ba 2015, arXiv 1412.6980, algorithm 1; Keras adds epsilon to the square root as it does.
+            # Kingma & Ba 2015, arXiv 1412.6980, algorithm 1.
             moments[index][0] = 0.9 * moments[index][0] + 0.1 * gradients[index]
             moments[index][1] = 0.999 * moments[index][1] + 0.001 * gradients[index] ** 2
             mean, square = moments[index][0] / (1 - 0.9**step), moments[index][1] / (1 - 0.999**step)
