@@ -21,9 +21,10 @@ from collections.abc import Callable
 import numpy as np
 
 from components.common.backbone import build_core, set_trainable
+from components.common.folding import folded
 from components.common.keras_backend import compile_with_xla, make_deterministic, prepare, untuned
+from components.common.program import compiled_core, core_shards
 from components.common.recipe import QUICK
-from components.finetune.program import compiled_core, core_shards
 from components.finetune.sampling import Examples, epoch_rows
 
 Times = dict[str, list[float]]
@@ -54,7 +55,7 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     bare_core = keras.models.clone_model(core)
     set_trainable(bare_core, QUICK.partial.trainable, pretrained=True)
     inputs = keras.Input(core.input_shape[1:])
-    bare = keras.Model(inputs, compiled_core(bare_core, shards)(inputs))
+    bare = keras.Model(inputs, compiled_core(folded(bare_core), shards)(inputs))
     bare.compile(
         optimizer=keras.optimizers.Adam(QUICK.partial.learning_rate),
         loss="sparse_categorical_crossentropy",

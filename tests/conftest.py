@@ -9,6 +9,10 @@ import pytest
 from PIL import Image
 from s3_server import S3Server
 
+# As `keras_backend.prepare` sets it, which comes too late where a test module imports Keras: its bits would
+# not be those of a process of its own.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 
 @pytest.fixture(scope="session")
 def _emulator() -> Generator[Any]:

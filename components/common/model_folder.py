@@ -8,14 +8,19 @@ import json
 import math
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
+from joblib import cpu_count  # knows affinity and a container's CPU quota
 from numpy.typing import NDArray
 
+from components.common.backbone import CORE
 from components.common.errors import UserError
+from components.common.folding import folded
 from components.common.keras_backend import compile_with_xla, prepare
+from components.common.program import compiled_core
 from components.common.taxonomy import LABELS
 
 if TYPE_CHECKING:
@@ -69,8 +74,25 @@ class LoadedModel:
         # large as the first, as TensorFlow would trace the network once more for a last one of another size: seconds.
         size = min(count, batch_size)
         rows = np.resize(np.arange(count), -(-count // size) * size).reshape(-1, size)
-        parts = [self.model.predict_on_batch(pixels[part]) for part in rows]  # pyright: ignore[reportArgumentType]
+        parts = [self._quick.predict_on_batch(pixels[part]) for part in rows]  # pyright: ignore[reportArgumentType]
         return np.concatenate(parts)[:count].astype(np.float32, copy=False)
+
+    @cached_property
+    def _quick(self) -> "keras.Model":
+        """The model with its core folded, and divided among the cores of the machine."""
+        import keras
+
+        self.model.trainable = False  # else normalizations that have been trained could not be folded
+
+        def inner(layer: Any) -> Any:
+            return compiled_core(folded(layer), cpu_count()) if layer.name == CORE else layer
+
+        def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            return layer(*args, **({} if layer.name == CORE else kwargs))
+
+        quick: Any = keras.models.clone_model(self.model, clone_function=inner, call_function=call)
+        quick.jit_compile = compile_with_xla()
+        return quick
 
 
 def load_model(folder: str | Path) -> LoadedModel:
@@ -85,7 +107,7 @@ def load_model(folder: str | Path) -> LoadedModel:
     folder = Path(folder)
     labels, image_size = _read_labels(folder)
     path = model_file(folder)
-    prepare()
+    prepare(cpu_count())
     import keras
 
     try:
@@ -98,7 +120,6 @@ def load_model(folder: str | Path) -> LoadedModel:
             f"The model {path} gives outputs of shape {getattr(model, 'output_shape', None)}; "
             f"expected (None, {len(labels)}), one probability for each of the labels in {LABELS_FILE}."
         )
-    model.jit_compile = compile_with_xla()
     return LoadedModel(labels=labels, image_size=image_size, model=model)
 
 

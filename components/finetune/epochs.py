@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from components.common.errors import Preempted, UserError
+from components.common.folding import folded
 from components.common.keras_backend import compile_with_xla, untuned, whole_shares
+from components.common.program import compiled_core, core_shards
 from components.common.progress import report
 from components.common.recipe import Phase, Recipe
 from components.common.taxonomy import LABELS
@@ -22,7 +24,6 @@ from components.finetune.losses import make_loss
 from components.finetune.mixing import Mixing
 from components.finetune.optimizer import make_optimizer
 from components.finetune.part_epoch import EpochPart, assign, build_metrics, seed_generators, values
-from components.finetune.program import compiled_core, core_shards
 from components.finetune.sampling import Examples, epoch_rows
 
 REPORT_SECONDS = 0.25
@@ -118,7 +119,7 @@ def training_model(
         model = keras.Model(inputs, core(inputs), name="training")
     else:
         inputs = keras.Input((recipe.frame_size, recipe.frame_size, 3), name="image")
-        called = compiled_core(core, core_shards(recipe.batch_size))
+        called = compiled_core(folded(core), core_shards(recipe.batch_size))
         model = keras.Model(inputs, called(augment(inputs, recipe.augmentation, recipe.image_size)), name="training")
     model.compile(
         optimizer=make_optimizer(recipe, phase, steps),

@@ -33,6 +33,7 @@ from components.common.model_folder import (
 )
 from components.common.pixel_store import pixels_digest
 from components.common.pixels import load_pixels
+from components.common.program import core_shards
 from components.common.progress import report
 from components.common.recipe import PhaseName, Recipe, load_recipe
 from components.common.storage import download, join
@@ -41,7 +42,6 @@ from components.common.taxonomy import LABEL_INDEX, LABELS
 from components.finetune import checkpoint as checkpoints
 from components.finetune.history import read_history, write_events, write_history
 from components.finetune.preemption import termination_noted
-from components.finetune.program import core_shards
 from components.finetune.sampling import Examples
 
 if TYPE_CHECKING:

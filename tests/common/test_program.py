@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.common import program
 from components.common.backbone import build_core, set_trainable
-from components.finetune import program
-from components.finetune.program import compiled_core, core_shards
+from components.common.program import compiled_core, core_shards
 
 
 def _gradients(core: Any, called: Any, images: Any, labels: Any) -> list[Any]:
