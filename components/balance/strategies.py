@@ -1,4 +1,4 @@
-"""How much each class counts in training: six answers, each a pure function of the class counts."""
+"""How much each class counts in training: five answers, each a pure function of the class counts."""
 
 from collections.abc import Callable
 from typing import Any

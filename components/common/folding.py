@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.common.depthwise import shifted_depthwise
+from components.common.keras_backend import xla_on_cpu
+
 if TYPE_CHECKING:
     import keras
 
@@ -14,6 +17,7 @@ def folded(core: "keras.Model") -> "keras.Model":
     Frozen, a normalization is a factor `gamma / sqrt(variance + epsilon)` and an offset `beta - mean * factor` for each
     channel (Ioffe and Szegedy 2015, algorithm 2), and a convolution is linear in its kernel: scaling the few numbers of
     the kernel spares a pass over every feature map, and its gradient two. The kernel's gradient is that of `core` too.
+    Where XLA compiles for a CPU, the folded depthwise convolutions are computed as sums, see `shifted_depthwise`.
 
     Args:
         core: a functional model, with the layers that train already chosen. It and the result share all that trains;
@@ -44,7 +48,7 @@ def folded(core: "keras.Model") -> "keras.Model":
 
 
 def _can_fold(layer: Any) -> bool:
-    """Whether it is a convolution with nothing but its kernel, channels last, in single precision."""
+    """Whether it is a plain convolution with nothing but its kernel, channels last, in single precision."""
     import keras
 
     return (
@@ -52,6 +56,8 @@ def _can_fold(layer: Any) -> bool:
         and not layer.use_bias
         and layer.activation is keras.activations.linear
         and layer.data_format == "channels_last"
+        and tuple(layer.dilation_rate) == (1, 1)
+        and len(set(layer.strides)) == 1
         and layer.compute_dtype == "float32"
     )
 
@@ -65,6 +71,11 @@ def _folded_layer(convolution: Any, normalization: Any) -> "keras.layers.Layer":
     depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
     if depthwise:  # its kernel's last two axes are channels and filters of each
         factor = factor.reshape(convolution.kernel.shape[-2:])
+    options: dict[str, Any] = {
+        "strides": convolution.strides,
+        "padding": convolution.padding,
+        "data_format": "channels_last",
+    }
 
     class Folded(keras.layers.Layer):
         def __init__(self) -> None:
@@ -72,18 +83,13 @@ def _folded_layer(convolution: Any, normalization: Any) -> "keras.layers.Layer":
             self.convolution = convolution
 
         def call(self, images: Any) -> Any:
-            convolve: Any = keras.ops.depthwise_conv if depthwise else keras.ops.conv
             kernel: Any = convolution.kernel * factor
-            return (
-                convolve(
-                    images,
-                    kernel,
-                    strides=convolution.strides,
-                    padding=convolution.padding,
-                    data_format=convolution.data_format,
-                    dilation_rate=convolution.dilation_rate,
-                )
-                + offset
-            )
+            if not depthwise:
+                convolved: Any = keras.ops.conv(images, kernel, **options)
+            elif xla_on_cpu() and kernel.shape[-1] == 1:
+                convolved = shifted_depthwise(images, kernel, convolution.strides[0], convolution.padding)
+            else:
+                convolved = keras.ops.depthwise_conv(images, kernel, **options)
+            return convolved + offset
 
     return Folded()

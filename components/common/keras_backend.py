@@ -24,7 +24,7 @@ def prepare(shards: int = 1) -> None:
     container may use.
 
     Args:
-        shards: into which each batch will be divided on TensorFlow, see `core_shards` of the finetune step; they share
+        shards: into which each batch will be divided on TensorFlow, see `program.core_shards`; they share
             the threads that would compute one operation.
     """
     cores = _cores()
@@ -202,6 +202,11 @@ def compile_with_xla() -> bool:
     import keras
 
     return keras.backend.backend() == "jax"
+
+
+def xla_on_cpu() -> bool:
+    """Whether XLA compiles for the CPU what trains and predicts here."""
+    return compile_with_xla() and not gpus()
 
 
 def tensorflow_program(function: Callable[..., Any], xla: bool) -> Any:

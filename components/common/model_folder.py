@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-from joblib import cpu_count  # knows affinity and a container's CPU quota
 from numpy.typing import NDArray
 
 from components.common.backbone import CORE
 from components.common.errors import UserError
 from components.common.folding import folded
 from components.common.keras_backend import compile_with_xla, prepare
-from components.common.program import compiled_core
+from components.common.program import compiled_core, core_shards
 from components.common.taxonomy import LABELS
 
 if TYPE_CHECKING:
@@ -34,6 +33,9 @@ TENSORBOARD = "tensorboard"
 CALIBRATION = "calibration.json"
 SAVED_MODEL = "saved_model"
 ONNX = "model.onnx"
+
+AT_ONCE = 32
+"""Images that `LoadedModel.predict` classifies at a time, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class LoadedModel:
     model: "keras.Model"
     """RGB, uint8 or float in 0..255, at any size -> probabilities."""
 
-    def predict(self, pixels: NDArray[np.uint8], batch_size: int = 32) -> NDArray[np.float32]:
+    def predict(self, pixels: NDArray[np.uint8], batch_size: int = AT_ONCE) -> NDArray[np.float32]:
         """Classify images.
 
         Args:
@@ -85,7 +87,7 @@ class LoadedModel:
         self.model.trainable = False  # else normalizations that have been trained could not be folded
 
         def inner(layer: Any) -> Any:
-            return compiled_core(folded(layer), cpu_count()) if layer.name == CORE else layer
+            return compiled_core(folded(layer), core_shards(AT_ONCE)) if layer.name == CORE else layer
 
         def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
             return layer(*args, **({} if layer.name == CORE else kwargs))
@@ -107,7 +109,7 @@ def load_model(folder: str | Path) -> LoadedModel:
     folder = Path(folder)
     labels, image_size = _read_labels(folder)
     path = model_file(folder)
-    prepare(cpu_count())
+    prepare(core_shards(AT_ONCE))
     import keras
 
     try:

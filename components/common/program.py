@@ -1,4 +1,4 @@
-"""How TensorFlow computes the core of a training: in shards of a batch on a CPU, as one program of XLA on a GPU."""
+"""How TensorFlow computes the core, in training and after: in shards of a batch on a CPU, with XLA on a GPU."""
 
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def core_shards(batch_size: int) -> int:
-    """Into how many parts to divide each batch of a training on the CPU.
+    """Into how many parts to divide each batch on the CPU.
 
     One image takes many small operations, and two cores at half a batch each lose less time to meeting at
     the end of every operation than two cores at the same operation do: see `benchmarks/throughput.py`.
@@ -21,7 +21,7 @@ def core_shards(batch_size: int) -> int:
 
 
 def compiled_core(core: "keras.Model", shards: int = 1) -> "keras.layers.Layer":
-    """The core as a training model should call it on TensorFlow: with a GPU compiled with XLA, else in `shards`.
+    """The core as another model should call it on TensorFlow: with a GPU compiled with XLA, else in `shards`.
 
     XLA on TensorFlow's CPU made a step of EfficientNetV2B0 six times slower on two cores. On JAX the core itself.
     """
