@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.common import folding
 from components.common.backbone import backbone_of, build_core, set_trainable
 from components.common.folding import folded
 from components.common.recipe import BackboneName
@@ -38,8 +39,16 @@ def _images(count: int = 3) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (count, SIDE, SIDE, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("backbone", ["tiny", "efficientnetv2b0"])
-def test_no_frozen_normalization_is_left_and_the_answers_are_the_same(backbone: BackboneName):
+@pytest.mark.parametrize(
+    ("backbone", "xla"), [("tiny", False), ("efficientnetv2b0", False), ("efficientnetv2b0", True)]
+)
+def test_no_frozen_normalization_is_left_and_the_answers_are_the_same(
+    backbone: BackboneName, xla: bool, monkeypatch: pytest.MonkeyPatch
+):
+    def on_cpu() -> bool:
+        return xla
+
+    monkeypatch.setattr(folding, "xla_on_cpu", on_cpu)  # then depthwise convolutions are computed as on JAX
     core = _with_statistics(backbone)
     quick = folded(core)
     assert _normalizations(core)
