@@ -6,7 +6,9 @@ Each backend trains in a process of its own: the `quick` recipe's partial step (
 weights) on IMAGES images (default 512), EPOCHS epochs a side in turn (default 4), the first dropped; printed are
 medians. Step: what the finetune step does in an epoch, which is to draw rows, gather batches, augment, train.
 Bound: the same core trained by `fit` on one fixed array in memory, without gathering and augmentation.
-On TensorFlow both in shards of a batch (`core_shards`), and once more in whole batches, all cores at each operation.
+Unfolded: the step with the core as Keras builds it; see `folded`, which on JAX changes the depthwise convolutions too.
+On TensorFlow all in shards of a batch (`core_shards`); once more without oneDNN, which TensorFlow by itself leaves off
+on CPUs without AVX-512; and once more in whole batches, all cores at each operation.
 The CPU seconds are the figures to trust on a machine that is not idle; its load is printed.
 """
 
@@ -17,6 +19,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -51,9 +55,20 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     examples = Examples(pixels, labels, np.ones(images, np.float32), np.ones(images))
     core = build_core(QUICK.backbone, QUICK.image_size, QUICK.dropout)
     set_trainable(core, QUICK.partial.trainable, pretrained=True)
-    model = training_model(core, QUICK, QUICK.partial, steps_per_epoch(examples, QUICK))
-    bare_core = keras.models.clone_model(core)
-    set_trainable(bare_core, QUICK.partial.trainable, pretrained=True)
+    steps = steps_per_epoch(examples, QUICK)
+    model = training_model(core, QUICK, QUICK.partial, steps)
+
+    def another_core() -> keras.Model:
+        copy: Any = keras.models.clone_model(core)
+        set_trainable(copy, QUICK.partial.trainable, pretrained=True)
+        return copy
+
+    def as_it_is(core: keras.Model) -> keras.Model:
+        return core
+
+    training.folded = as_it_is
+    unfolded = training_model(another_core(), QUICK, QUICK.partial, steps)
+    bare_core = another_core()
     inputs = keras.Input(core.input_shape[1:])
     bare = keras.Model(inputs, compiled_core(folded(bare_core), shards)(inputs))
     bare.compile(
@@ -63,9 +78,9 @@ def measure(images: int, epochs: int, shards: int) -> Times:
         jit_compile=compile_with_xla(),  # pyright: ignore[reportArgumentType]
     )
 
-    def step(epoch: int) -> None:
+    def train(trained: keras.Model, epoch: int) -> None:
         batches = EpochBatches(examples, epoch_rows(examples.draws, 0, epoch), QUICK.batch_size)
-        model.fit(untuned(batches), shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
+        trained.fit(untuned(batches), shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
 
     class Gathered(keras.utils.PyDataset):
         def __len__(self) -> int:
@@ -78,7 +93,11 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     def bound(_: int) -> None:
         bare.fit(untuned(Gathered()), shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
 
-    sides: dict[str, Callable[[int], None]] = {"step": step, "bound": bound}
+    sides: dict[str, Callable[[int], None]] = {
+        "step": partial(train, model),
+        "bound": bound,
+        "unfolded": partial(train, unfolded),
+    }
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for epoch in range(epochs):
         for name, side in sides.items():
@@ -105,24 +124,26 @@ def main() -> None:
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 512
     epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 4
     print(f"{images} images of {QUICK.image_size} px, batches of {QUICK.batch_size}, {epochs - 1} epochs a side")
-    print(f"{'':26}{'':8}{'images/s':>10}{'CPU ms/image':>15}")
+    print(f"{'':26}{'':9}{'images/s':>10}{'CPU ms/image':>15}")
     rows = {
-        "TensorFlow": ("tensorflow", core_shards(QUICK.batch_size)),
-        "TensorFlow, whole batches": ("tensorflow", 1),
-        "JAX": ("jax", 1),
+        "TensorFlow": ("tensorflow", core_shards(QUICK.batch_size), "1"),
+        "TensorFlow, no oneDNN": ("tensorflow", core_shards(QUICK.batch_size), "0"),
+        "TensorFlow, whole batches": ("tensorflow", 1, "1"),
+        "JAX": ("jax", 1, "1"),
     }
     steps: dict[str, list[float]] = {}
-    for name, (backend, shards) in rows.items():
+    for name, (backend, shards, onednn) in rows.items():
         command = [sys.executable, __file__, "--measure", str(images), str(epochs), str(shards)]
-        environment = {**os.environ, "KERAS_BACKEND": backend}
+        environment = {**os.environ, "KERAS_BACKEND": backend, "TF_ENABLE_ONEDNN_OPTS": onednn}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         times: Times = json.loads(done.stdout.splitlines()[-1])
         for side, (wall, cpu) in times.items():
-            print(f"{name:26}{side:8}{1 / wall:10.1f}{1000 * cpu:15.2f}", flush=True)
+            print(f"{name:26}{side:9}{1 / wall:10.1f}{1000 * cpu:15.2f}", flush=True)
         steps[name] = times["step"]
-        print(f"{name:26}{'share':8}{ratio(times['bound'], times['step'])}   of the bound", flush=True)
-    shard, whole = steps["TensorFlow"], steps["TensorFlow, whole batches"]
-    print(f"{'whole batches / shards':34}{ratio(whole, shard)}", flush=True)
+        print(f"{name:26}{'share':9}{ratio(times['bound'], times['step'])}   of the bound", flush=True)
+        print(f"{name:26}{'folding':9}{ratio(times['unfolded'], times['step'])}   times as fast", flush=True)
+    for name in [*steps][1:3]:
+        print(f"{name + ' / TensorFlow':35}{ratio(steps[name], steps['TensorFlow'])}", flush=True)
     print(f"load average: {', '.join(f'{load:.1f}' for load in os.getloadavg())} on {os.cpu_count()} cores")
 
 

@@ -15,6 +15,7 @@ from components.common.errors import UserError
 from components.common.model_folder import load_model, read_training
 from components.common.pixel_store import VARIABLE
 from components.common.pixels import load_pixels
+from components.common.progress import FOLDER_VARIABLE
 from components.common.tables import write_table
 from components.common.taxonomy import LABELS
 from components.finetune import checkpoint as checkpoints
@@ -47,6 +48,23 @@ def test_three_steps_learn_and_leave_a_whole_model_folder(data: Data, partial: P
     training = read_training(tmp_path / "full")
     assert training["pretrained"] is False
     assert (training["fingerprint"], training["seed"], training["rows"]) == ("abc", 3, {"train": 84, "validation": 28})
+
+
+def test_a_step_that_ends_worse_than_it_began_says_so(
+    data: Data, partial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def shown(rate: float) -> str:
+        folder = tmp_path / f"said-{rate}"
+        folder.mkdir()
+        monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+        changes = {"full": {**RECIPE["full"], "learning_rate": rate}}
+        data.finetune(tmp_path / f"model-{rate}", "full", start=str(partial), changes=changes)
+        events = [json.loads(line) for file in folder.iterdir() for line in file.read_text().splitlines()]
+        return next(event["text"] for event in events if event["event"] == "figure")
+
+    before = pd.read_csv(partial / "history.csv")["val_macro_f1"].max()
+    assert shown(0.5).endswith(f", was {before:.3f} before this step")
+    assert "was" not in shown(1e-6)
 
 
 def test_pretrained_backbone_stays_as_it_is_while_the_head_trains(data: Data, tiny_weights: Path, tmp_path: Path):
