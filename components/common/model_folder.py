@@ -87,7 +87,7 @@ class LoadedModel:
         self.model.trainable = False  # else normalizations that have been trained could not be folded
 
         def inner(layer: Any) -> Any:
-            return compiled_core(folded(layer), core_shards(AT_ONCE)) if layer.name == CORE else layer
+            return compiled_core(folded(layer), core_shards(AT_ONCE), xla=False) if layer.name == CORE else layer
 
         def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
             return layer(*args, **({} if layer.name == CORE else kwargs))

@@ -20,17 +20,22 @@ def core_shards(batch_size: int) -> int:
     return max(1, min(cpu_count(), batch_size // 16))
 
 
-def compiled_core(core: "keras.Model", shards: int = 1) -> "keras.layers.Layer":
+def compiled_core(core: "keras.Model", shards: int = 1, xla: bool = True) -> "keras.layers.Layer":
     """The core as another model should call it on TensorFlow: with a GPU compiled with XLA, else in `shards`.
 
     XLA on TensorFlow's CPU made a step of EfficientNetV2B0 six times slower on two cores. On JAX the core itself.
+
+    Args:
+        core: the model to call.
+        shards: parts of a batch on a CPU.
+        xla: whether a GPU has enough to do with it to be worth the compilation, which takes longer than a few images.
     """
     import keras
 
     if keras.backend.backend() != "tensorflow":
         return core
     if gpus():
-        return program_layer(core, xla=True)
+        return program_layer(core, xla=True) if xla else core
     return program_layer(core, shards) if shards > 1 and not _learns_from_batches(core) else core
 
 
