@@ -43,6 +43,7 @@ from components.common.recipe import Augmentation, Phase, Recipe
 
 LIMIT = 600.0
 """Seconds after which a process counts as hung."""
+WEIGHTS = "start.weights.h5"
 SAVING = "SIGKILL while saving"
 AT_ONCE = 5
 """Most signals that one training suffers."""
@@ -79,19 +80,21 @@ class Site:
     def run(self, output: Path) -> list[str]:
         """The command of a whole run."""
         command = [str(Path(sys.executable).with_name("lesionflow")), "run", "--data", str(self.folder / "data")]
-        command += ["--recipe", str(self.folder / "recipe.json"), "--weights", "none", "--min-f1", "0.0001"]
+        command += ["--recipe", str(self.folder / "recipe.json"), "--min-f1", "0.0001"]
+        command += ["--weights", str(self.folder / WEIGHTS)]
         return [*command, "--output", str(output)]
 
 
 def prepare(folder: Path, backbone: str) -> Site:
     """Write data and recipe, and run the pipeline undisturbed."""
+    from components.common.backbone import backbone_of, build_core
     from pipelines.synth import write_synthetic
 
     tiny = backbone == "tiny"
     recipe = Recipe(
         backbone="tiny" if tiny else "efficientnetv2b0",
         image_size=48,
-        batch_size=16,
+        batch_size=32,
         balance="sqrt",
         schedule="cosine",
         augmentation=Augmentation(vertical_flip=True, crop=0.8),
@@ -103,6 +106,8 @@ def prepare(folder: Path, backbone: str) -> Site:
     )
     write_synthetic(folder / "data", images=210, size=(64, 48), seed=1)
     (folder / "recipe.json").write_text(recipe.model_dump_json())
+    # As if published: with starting weights the normalizations stay frozen, as in a training of the real ones.
+    backbone_of(build_core(recipe.backbone, recipe.image_size, recipe.dropout)).save_weights(folder / WEIGHTS)
     output = folder / "undisturbed"
     finish(Site(folder, {}, {}, 0.0).run(output))
     artifacts: dict[str, str] = json.loads((output / "summary.json").read_text())["artifacts"]
@@ -154,7 +159,7 @@ def disturb_tasks(site: Site, signals: list[str], tally: Tally, dice: random.Ran
             task = {
                 **{name: site.artifacts[name] for name in ("images", "train", "validation")},
                 **{"model": str(place / "model"), "phase": "partial", "start": str(site.models["head"])},
-                **{"recipe": (site.folder / "recipe.json").read_text(), "weights": "none"},
+                **{"recipe": (site.folder / "recipe.json").read_text()},
                 "checkpoint_folder": str(place / "checkpoints"),
             }
             last = ("task", "")
