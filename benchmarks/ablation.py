@@ -40,8 +40,8 @@ from numpy.typing import NDArray
 from components.balance.balance import balance_table
 from components.common.bootstrap import Bootstrap
 from components.common.files import whole_folder, write_json
+from components.common.loaded_model import load_model
 from components.common.metrics import Indices, confusion_statistic, predicted_classes
-from components.common.model_folder import load_model
 from components.common.pixels import decode_images
 from components.common.recipe import PhaseName, Recipe
 from components.common.tables import SPLIT_COLUMNS, read_table, write_table

@@ -22,7 +22,8 @@ import numpy as np
 import typer
 from joblib import cpu_count
 
-from components.common.model_folder import load_model, read_calibration
+from components.common.loaded_model import load_model
+from components.common.model_folder import read_calibration
 from components.common.pixels import decode
 from components.common.source import open_source, read
 from components.evaluate.calibration import scale

@@ -14,7 +14,8 @@ from joblib import cpu_count
 
 from components.common.errors import UserError
 from components.common.files import file_digest
-from components.common.model_folder import Calibration, LoadedModel, load_model, model_file, read_calibration
+from components.common.loaded_model import LoadedModel, load_model
+from components.common.model_folder import Calibration, model_file, read_calibration
 from components.common.pixels import Pixels, decode
 from components.common.registry import CARD, fetch_model
 from components.evaluate.calibration import scale

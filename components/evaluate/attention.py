@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.model_folder import LoadedModel
+from components.common.loaded_model import LoadedModel
 
 GRID = 7
 """Places per side; covers overlap, each is about two places wide."""

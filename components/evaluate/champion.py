@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from components.common.errors import UserError
+from components.common.loaded_model import LoadedModel, load_model
 from components.common.metrics import AVERAGES, classification_metrics
-from components.common.model_folder import LoadedModel, load_model
 from components.common.paired import paired_differences
 from components.common.registry import SPLIT, DamagedVersion, fetch_model, version_uri
 from components.common.tables import SPLIT_COLUMNS, read_table

@@ -11,8 +11,9 @@ from components.common.bootstrap import RESAMPLES
 from components.common.errors import UserError
 from components.common.files import file_digest, write_json, write_text
 from components.common.image_table import read_data_card, read_metadata
+from components.common.loaded_model import LoadedModel, load_model
 from components.common.metrics import measure, predicted_classes
-from components.common.model_folder import HISTORY, LoadedModel, load_model, model_file, read_training
+from components.common.model_folder import HISTORY, model_file, read_training
 from components.common.pixels import decode_images
 from components.common.progress import report as tell
 from components.common.provenance import provenance

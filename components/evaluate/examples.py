@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from components.common.image_table import read_images
-from components.common.model_folder import LoadedModel
+from components.common.loaded_model import LoadedModel
 from components.common.pixels import decode
 from components.common.tables import PROBABILITY_COLUMNS
 from components.common.taxonomy import LABEL_INDEX

@@ -12,16 +12,8 @@ import numpy as np
 
 from components.common.errors import UserError
 from components.common.files import file_digest, whole_folder, write_json
-from components.common.model_folder import (
-    CALIBRATION,
-    ONNX,
-    SAVED_MODEL,
-    Calibration,
-    LoadedModel,
-    checked_calibration,
-    load_model,
-    model_file,
-)
+from components.common.loaded_model import LoadedModel, load_model
+from components.common.model_folder import CALIBRATION, ONNX, SAVED_MODEL, Calibration, checked_calibration, model_file
 from components.common.pixels import decode
 from components.common.progress import report as tell
 from components.evaluate.calibration import scale

@@ -9,7 +9,8 @@ import pytest
 
 from components.common.backbone import build_core, deployable
 from components.common.errors import UserError
-from components.common.model_folder import load_model, write_labels
+from components.common.loaded_model import load_model
+from components.common.model_folder import write_labels
 
 
 @pytest.fixture(scope="module")

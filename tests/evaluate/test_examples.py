@@ -104,7 +104,7 @@ def test_nothing_is_called_certain_that_is_not():
 def test_a_mirrored_image_is_looked_at_in_the_mirrored_place_if_the_model_averages_its_views():
     from components.common.backbone import deployable
     from components.common.keras_backend import prepare
-    from components.common.model_folder import LoadedModel
+    from components.common.loaded_model import LoadedModel
 
     prepare()
     import keras

@@ -14,7 +14,8 @@ from PIL import Image
 from components.common.backbone import build_core, deployable
 from components.common.errors import UserError
 from components.common.files import file_digest
-from components.common.model_folder import load_model, read_calibration, write_labels
+from components.common.loaded_model import load_model
+from components.common.model_folder import read_calibration, write_labels
 from components.common.pixels import decode
 from components.common.registry import list_contents
 from components.common.taxonomy import LABELS

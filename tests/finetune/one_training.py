@@ -48,7 +48,7 @@ def main() -> None:
 def _outcome(model: Path, data: Data) -> dict[str, Any]:
     import pandas as pd
 
-    from components.common.model_folder import load_model
+    from components.common.loaded_model import load_model
     from components.common.pixels import load_pixels
 
     loaded = load_model(model)

@@ -17,7 +17,7 @@ import pytest
 from small_data import Data
 
 from components.common.device_plan import Device, Plan, plan
-from components.common.model_folder import load_model
+from components.common.loaded_model import load_model
 from components.common.pixels import load_pixels
 from components.common.tables import write_table
 

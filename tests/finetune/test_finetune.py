@@ -12,7 +12,8 @@ from small_data import RECIPE, SIZE, Data
 
 from components.common.backbone import CORE, backbone_of
 from components.common.errors import UserError
-from components.common.model_folder import load_model, read_training
+from components.common.loaded_model import load_model
+from components.common.model_folder import read_training
 from components.common.pixel_store import VARIABLE
 from components.common.pixels import load_pixels
 from components.common.progress import FOLDER_VARIABLE

@@ -17,7 +17,7 @@ from small_data import RECIPE, Data
 
 from components.common.backbone import CORE
 from components.common.errors import Preempted
-from components.common.model_folder import load_model
+from components.common.loaded_model import load_model
 from components.finetune.epochs import BatchProgress
 
 LONG = {

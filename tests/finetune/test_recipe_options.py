@@ -12,7 +12,7 @@ from small_data import RECIPE, SIZE, Data
 
 from components.common.backbone import CORE
 from components.common.errors import Preempted
-from components.common.model_folder import load_model
+from components.common.loaded_model import load_model
 from components.common.pixels import load_pixels
 from components.finetune import checkpoint as checkpoints
 from components.finetune.epochs import BatchProgress

@@ -380,7 +380,7 @@ def test_what_is_not_our_model_in_a_bucket_is_refused(photos, tmp_path, bucket):
 
 def test_a_model_that_answers_nan_is_refused(model, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "components.common.model_folder.LoadedModel.predict",
+        "components.common.loaded_model.LoadedModel.predict",
         lambda self, pixels, batch_size=64: np.full((len(pixels), 7), np.nan),
     )
 
