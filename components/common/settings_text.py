@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from components.common.errors import UserError
@@ -38,20 +38,35 @@ def read_settings(text: str, kind: str, presets: Collection[str]) -> tuple[objec
         raise UserError(f"The {kind} in {where} is not valid YAML: {' '.join(str(error).split())}.") from None
 
 
-def wrong_fields(error: ValidationError, place: Callable[[tuple[int | str, ...]], str], most: int = 200) -> str:
+def wrong_fields(
+    error: ValidationError, place: Callable[[tuple[int | str, ...]], str], of: type[BaseModel], most: int = 200
+) -> str:
     """What is wrong with settings, for people; each problem with its field and what was received.
 
     Args:
         error: from pydantic.
         place: what to call a field, by its location.
+        of: what the settings were to be.
         most: characters that are shown of what was received.
     """
-    return "; ".join(f"{place(each['loc'])}: {_problem(each, most)}" for each in error.errors())
+    return "; ".join(f"{place(each['loc'])}: {_problem(each, of, most)}" for each in error.errors())
 
 
-def _problem(each: ErrorDetails, most: int) -> str:
+def _problem(each: ErrorDetails, of: type[BaseModel], most: int) -> str:
     if each["type"] == "extra_forbidden":
-        return "there is no such field"
+        known = _fields(of, each["loc"][:-1])
+        return "there is no such field" + (f", only {', '.join(known)}" if known else "")
     received = repr(each["input"])
     shown = received if len(received) <= most else f"{received[:most]} ..."
     return f"{each['msg'].removeprefix('Value error, ')}, received {shown}"
+
+
+def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The names of the fields at a place; none below what is itself no model, a list or a union."""
+    for part in place:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)

@@ -264,7 +264,7 @@ def check_policy(fields: object, where: str) -> Policy:
     try:
         return Policy.model_validate(fields)
     except ValidationError as error:
-        raise UserError(f"The policy in {where} is not valid: {wrong_fields(error, _place)}.") from None
+        raise UserError(f"The policy in {where} is not valid: {wrong_fields(error, _place, Policy)}.") from None
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -227,7 +227,7 @@ def load_profile(name_or_path: str) -> ClusterProfile:
     try:
         return ClusterProfile.model_validate(_merge(PROFILES[base], fields) if base else fields)
     except ValidationError as error:
-        problems = wrong_fields(error, lambda place: ".".join(map(str, place)))
+        problems = wrong_fields(error, lambda place: ".".join(map(str, place)), ClusterProfile)
         raise UserError(f"The cluster profile in {name_or_path} is not valid: {problems}.") from None
 
 

@@ -61,7 +61,8 @@ def test_a_file_is_read(tmp_path: Path):
     [
         ("absent", "no recipe 'absent'; expected one of"),
         ("{image_size: 7}", "image_size: .* received 7"),
-        ("{epochs: 3}", "epochs: there is no such field"),
+        ("{epochs: 3}", "epochs: there is no such field, only name, backbone, .*, full\\."),
+        ("{augmentation: {rotate: 3}}", "augmentation.rotate: there is no such field, only rotation, "),
         ("{head: {epochs: 0, learning_rate: 1, trainable: 0}}", "head.epochs"),
         ("{full: {epochs: 1, learning_rate: .nan, trainable: 0}}", "full.learning_rate"),
         ("{balance: [sqrt, oversample]}", "balance: "),
