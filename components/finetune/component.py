@@ -1,7 +1,5 @@
 """KFP adapter of the finetune step; used once for each of the three phases."""
 
-from typing import Optional
-
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Model, Output
 
@@ -20,7 +18,7 @@ def finetune(
     fingerprint: str = "",
     seed: int = 0,
     checkpoints: str = "",
-    start: Optional[Input[Model]] = None,  # noqa: UP045  (kfp reads Optional only)
+    start: Input[Model] = None,  # pyright: ignore[reportArgumentType]  (a cluster cannot make Optional)
 ):
     """Train the classifier for one phase (head, partial or full), from weights or from the phase before.
 

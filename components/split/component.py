@@ -1,7 +1,5 @@
 """KFP adapter of the split step."""
 
-from typing import Optional
-
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
 
@@ -21,7 +19,7 @@ def split(
     fixed_test: str = "",
     folds: int = 0,
     fold: int = 0,
-    duplicates: Optional[Input[Dataset]] = None,  # noqa: UP045  (kfp reads Optional only)
+    duplicates: Input[Dataset] = None,  # pyright: ignore[reportArgumentType]  (a cluster cannot make Optional)
 ):
     """Split the images into train, validation and test tables, by lesion and stratified by class.
 
