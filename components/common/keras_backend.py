@@ -1,7 +1,8 @@
 """What differs between Keras backends, TensorFlow and JAX: beside the export's, the only module that may import either.
 
-`KERAS_BACKEND` chooses. What concerns GPUs was never run on one: the choice is tested on described
-devices (`device_plan`), several devices on several virtual CPUs, and XLA and half precision on a CPU.
+`KERAS_BACKEND` chooses. With JAX it ran on a GPU (benchmarks/RESULTS.md). What concerns TensorFlow's GPUs was never
+run on one: the choice is tested on described devices (`device_plan`), several devices on several virtual CPUs, and
+XLA and half precision on a CPU.
 """
 
 import os
