@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -84,6 +85,7 @@ def run(
     from components.common.recipe import load_recipe
     from components.gate.policy import choose_policy
     from pipelines.run import run as run_training
+    from pipelines.starting_weights import check_starting_weights
     from pipelines.synth import standing_synthetic_data
     from pipelines.workspace import Workspace
 
@@ -95,15 +97,16 @@ def run(
 
         check_folds(folds, fixed_test, registry)
     chosen = load_recipe(recipe or ("quick" if data else "demo"))
+    start = _absolute(weights or ("imagenet" if data else "none"), words=("imagenet", "none"))
+    shown = check_starting_weights(start, chosen.backbone, runner is Runner.DOCKER, partial(print, flush=True))
     if data is None:
         console.print("No --data given: running on synthetic data, which says nothing about skin.", style="yellow")
         data = str(standing_synthetic_data(workspace.root / "synthetic"))
-        weights = weights or "none"
     arguments = {
         "source": _absolute(data),
         "registry": _absolute(registry or str(workspace.registry)),
         "recipe": chosen.model_dump_json(),
-        "weights": _absolute(weights or "imagenet", words=("imagenet", "none")),
+        "weights": start,
         "seed": seed,
         "policy": gate.text(),
         "duplicate_pairs": _absolute(duplicate_pairs, words=("",)),
@@ -112,7 +115,7 @@ def run(
         "max_quarantine": max_quarantine,
         "checkpoints": str(workspace.checkpoints),
     }
-    backend = _backend(runner, arguments, gpus, memory)
+    backend = _backend(runner, arguments, gpus, memory, shown)
     if folds is not None:
         del arguments["registry"], arguments["fixed_test"]
     raise typer.Exit(run_training(arguments, workspace, backend, console, verbose, folds))
@@ -219,8 +222,10 @@ app.command()(verify)
 app.add_typer(schedule_app, name="schedule")
 
 
-def _backend(runner: Runner, arguments: Mapping[str, Any], gpus: int, memory: str | None) -> "Backend":
-    """How the tasks of a run with these arguments are run."""
+def _backend(
+    runner: Runner, arguments: Mapping[str, Any], gpus: int, memory: str | None, weights: Path | None
+) -> "Backend":
+    """How the tasks of a run with these arguments are run; containers see `weights` in their folder of weights."""
     from components.common import storage
     from pipelines.runners.containers import ContainerBackend
     from pipelines.runners.processes import ProcessBackend
@@ -239,6 +244,7 @@ def _backend(runner: Runner, arguments: Mapping[str, Any], gpus: int, memory: st
         writable=local_paths("registry"),
         gpus=gpus,
         memory=memory,
+        weights=weights,
     )
 
 

@@ -132,37 +132,6 @@ def complete_loading() -> Generator[None]:
         yield
 
 
-def imagenet_weights(backbone: BackboneName) -> Path:
-    """Download (once, into Keras' cache) the published ImageNet weights.
-
-    Raises:
-        UserError: the backbone has none, or they cannot be downloaded.
-    """
-    if backbone != "efficientnetv2b0":
-        raise UserError(f"The backbone {backbone!r} has no ImageNet weights; pass --weights none.")
-    prepare()
-    import keras
-    from keras.src.applications import efficientnet_v2
-
-    name = "efficientnetv2-b0_notop.h5"
-    try:
-        return Path(
-            keras.utils.get_file(
-                name,
-                f"{efficientnet_v2.BASE_WEIGHTS_PATH}{name}",
-                cache_subdir="models",
-                file_hash=efficientnet_v2.WEIGHTS_HASHES["-b0"][1],
-            )
-        )
-    except Exception as error:  # keras raises bare Exception; anything else passes on
-        if "URL fetch failure" not in str(error):
-            raise
-        raise UserError(
-            f"The ImageNet weights cannot be downloaded ({error}); pass --weights with a local .weights.h5 "
-            "file, gs:// or s3:// address, or --weights none to train from scratch."
-        ) from error
-
-
 def backbone_of(core: "keras.Model") -> "keras.Model":
     """The backbone inside a core."""
     return core.layers[1]

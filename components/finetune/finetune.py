@@ -15,7 +15,6 @@ from components.common.backbone import (
     build_core,
     complete_loading,
     deployable,
-    imagenet_weights,
     load_backbone_weights,
     set_trainable,
 )
@@ -35,6 +34,7 @@ from components.common.pixel_store import pixels_digest
 from components.common.pixels import load_pixels
 from components.common.program import core_shards
 from components.common.progress import report
+from components.common.published_weights import imagenet_weights
 from components.common.recipe import PhaseName, Recipe, load_recipe
 from components.common.storage import download, join
 from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table

@@ -58,12 +58,14 @@ def submit(
     verbose: Annotated[bool, typer.Option("--verbose", help="Say why nothing is known of waiting pods.")] = False,
 ) -> None:
     """Run the pipeline on a Kubeflow cluster."""
+    from components.common.container_image import WEIGHTS_FOLDER
     from components.common.errors import UserError
     from components.common.recipe import load_recipe
     from components.gate.policy import choose_policy
     from pipelines.cluster.profile import load_profile
     from pipelines.cluster.submit import check_pinned, prepare, send
     from pipelines.cluster.values import check_uri, check_values
+    from pipelines.starting_weights import check_baked
 
     settings = _settings(config, experiment, endpoint, namespace, kube_context)
     parameters: dict[str, Any] = {
@@ -98,6 +100,8 @@ def submit(
             console.print("Its images are not pinned by digest; it would be refused.", style="yellow")
         return
     check_pinned(submission)
+    if weights.startswith(WEIGHTS_FOLDER):
+        check_baked(weights)  # the images are those of the present code, or they would not be pinned
 
     from pipelines.cluster.connection import connect, run_url
     from pipelines.cluster.follow import follow

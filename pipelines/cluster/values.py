@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from components.common.container_image import WEIGHTS_FOLDER
 from components.common.errors import UserError
+from components.common.published_weights import check_published
 from components.common.recipe import PRESETS, load_recipe
 from components.common.storage import is_remote
 from components.gate.policy import PRESETS as POLICIES
@@ -43,7 +44,9 @@ def check_values(parameters: Mapping[str, Any], options: Mapping[str, str] | Non
         _check_weights(called("weights"), parameters["weights"])
     if "recipe" in parameters:
         _check_sent(called("recipe"), parameters["recipe"], PRESETS)
-        load_recipe(parameters["recipe"])
+        recipe = load_recipe(parameters["recipe"])
+        if parameters.get("weights") == "imagenet":
+            check_published(recipe.backbone)
     if "policy" in parameters:
         _check_sent(called("policy"), parameters["policy"], POLICIES)
         policy = load_policy(parameters["policy"])

@@ -20,7 +20,7 @@ from kfp import local
 from kfp.dsl.graph_component import GraphComponent
 from kfp.local import docker_task_handler
 
-from components.common.container_image import CPU_IMAGE, GPU_IMAGE, LEAN_IMAGE
+from components.common.container_image import CPU_IMAGE, GPU_IMAGE, LEAN_IMAGE, WEIGHTS_FOLDER
 from components.common.errors import UserError
 from pipelines.images import local_image, with_images
 from pipelines.runners.backend import LocalRunner, RunPlace
@@ -51,6 +51,7 @@ class ContainerBackend:
         gpus: how many GPUs each container gets; -1 for all.
         memory: limit of each container, as Docker writes it ("8g"); None for none.
         shared_memory: size of /dev/shm.
+        weights: file that the tasks see in the folder of the image's own starting weights.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class ContainerBackend:
         gpus: int = 0,
         memory: str | None = None,
         shared_memory: str = "2g",
+        weights: Path | None = None,
     ) -> None:
         self._readable = readable
         self._writable = writable
         self._gpus = gpus
         self._memory = memory
         self._shared_memory = shared_memory
+        self._weights = weights
         self._images = {
             LEAN_IMAGE: local_image("lean"),
             CPU_IMAGE: local_image("cpu"),
@@ -134,6 +137,8 @@ class ContainerBackend:
             for path in paths:
                 if not path.is_relative_to(place.workspace.root) and path.exists():
                     mounts.append(types.Mount(str(path), str(path), type="bind", read_only=read_only))
+        if self._weights:
+            mounts.append(types.Mount(WEIGHTS_FOLDER + self._weights.name, str(self._weights), "bind", read_only=True))
         settings: dict[str, Any] = {
             "environment": environment,
             "mounts": mounts,

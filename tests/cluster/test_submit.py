@@ -1,6 +1,7 @@
 """`lesionflow submit` against the stand-in API server (`kfp_api`), with the real kfp client over real HTTP."""
 
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ import yaml
 from in_process import Command
 from kfp_api.server import Fault, KfpApiServer
 
+from pipelines import starting_weights
 from pipelines.cluster import submit as module
 
 ARGUMENTS = ("submit", "--data", "gs://bucket/data", "--registry", "gs://bucket/registry")
@@ -213,6 +215,8 @@ def test_images_must_be_pinned(
         (("--checkpoints", "checkpoints"), "--checkpoints checkpoints"),
         (("--weights", "weights.h5"), "expected imagenet, none, gs://"),
         (("--weights", "/opt/weights/../../etc/passwd"), "leads out of its folder"),
+        (("--weights", "/opt/weights/none.h5"), "The images hold no /opt/weights/none.h5"),
+        (("--recipe", '{"backbone": "tiny"}'), "'tiny' has no ImageNet weights"),
         (("--pipeline-root", "/root"), "--pipeline-root /root"),
         (("--min-f1", "1.5"), "above 0 and not above 1"),
         (("--metric", "f2"), "cannot judge by 'f2'"),
@@ -311,7 +315,11 @@ def test_what_is_uploaded_is_what_compile_writes(api: KfpApiServer, lesionflow: 
     assert only(api.versions)["name"] == f"0.1.0-{module.content_digest(documents)[:8]}"
 
 
-def test_weights_in_the_image(api: KfpApiServer, lesionflow: Command) -> None:
+def test_weights_in_the_image(
+    api: KfpApiServer, lesionflow: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting_weights, "BAKED", tmp_path)
+    (tmp_path / "mine.h5").touch()
     assert lesionflow(*ARGUMENTS, "--weights", "/opt/weights/mine.h5").code == 0
     assert only(api.runs)["runtime_config"]["parameters"]["weights"] == "/opt/weights/mine.h5"
 

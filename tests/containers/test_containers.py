@@ -76,6 +76,19 @@ def test_credentials_that_only_their_owner_may_read_reach_the_task_and_are_not_l
     assert not [file for file in written if b"only-for-the-task" in file.read_bytes()]
 
 
+def test_the_published_weights_of_this_machine_are_where_a_task_looks_for_those_in_its_image(
+    images: None, tmp_path: Path
+):
+    weights = tmp_path / "published.h5"
+    weights.write_text("published")
+    backend = ContainerBackend(weights=weights)
+
+    probe.run_in_container(probe.look_around_pipeline, tmp_path / "out", "look-around", backend)
+
+    found = json.loads(next((tmp_path / "out" / "store").glob("look-around*/look-around/found")).read_text())
+    assert found["weights"] == ["published"]
+
+
 def test_files_beside_the_workspaces_own_keep_their_permissions(images: None, tmp_path: Path):
     private = tmp_path / "private"
     private.write_text("x")

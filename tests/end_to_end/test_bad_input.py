@@ -107,6 +107,9 @@ def test_bad_data(site: Site, tmp_path: Path, spoil: Callable[[Path], None], wor
         (["--recipe", "no-such-recipe"], ["no-such-recipe", "quick"]),
         (["--recipe", "bad.yaml"], ["bad.yaml", "batch_size", "-1"]),
         (["--weights", "/no/such.weights.h5"], ["/no/such.weights.h5"]),
+        (["--weights", "bad.yaml"], ["bad.yaml", "cannot be read"]),
+        (["--weights", "gs://no-such-bucket/mine.weights.h5"], ["no-such-bucket"]),
+        (["--weights", "imagenet"], ["'tiny' has no ImageNet weights"]),
         (["--data", "gs://no-such-bucket/data"], ["no-such-bucket"]),
         (["--metric", "f1"], ["f1", "macro_f1"]),
         (["--min-f1", "7"], ["7"]),
@@ -120,6 +123,18 @@ def test_bad_arguments(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     _assert_one_sentence(result, words)
     assert not (tmp_path / "out" / "registry").exists()
+
+
+def test_weights_that_cannot_be_downloaded_are_said_before_any_work(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+
+    result = lesionflow("run", "--data", site.data, "--recipe", "quick", "--output", tmp_path / "out", cwd=tmp_path)
+
+    _assert_one_sentence(result, ["ImageNet weights cannot be downloaded", "--weights FILE"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_is_not_ours(site: Site, tmp_path: Path):

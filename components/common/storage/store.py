@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NewType, Protocol
+from typing import NewType, Protocol, TypeVar
 
 from components.common.errors import UserError
 
@@ -15,8 +15,14 @@ CONNECT_TIMEOUT = 3.05
 READ_TIMEOUT = 60.0
 """Seconds between two bytes."""
 
+T = TypeVar("T")
+
 Version = NewType("Version", str)
 """Of a file's content at one moment; what it looks like is the store's affair."""
+
+
+class NoAnswer(Exception):
+    """Somebody was asked and said nothing in time."""
 
 
 class Conflict(Exception):
@@ -106,14 +112,26 @@ def first_contact(uri: str, look: Callable[[], object]) -> None:
     Raises:
         UserError: no answer in time; and whatever `look` raises.
     """
-    from multiprocessing import TimeoutError as NoAnswer
+    try:
+        answer_within(FIRST_CONTACT, look)
+    except NoAnswer:
+        raise unreachable(uri, f"no answer within {FIRST_CONTACT:g} s") from None
+
+
+def answer_within(seconds: float, ask: Callable[[], T]) -> T:
+    """What `ask` returns or raises, if it does so in time.
+
+    Raises:
+        NoAnswer: it did not.
+    """
+    from multiprocessing import TimeoutError as Late
     from multiprocessing.pool import ThreadPool
 
     pool = ThreadPool(1)  # its thread is a daemon: one that hangs does not keep the process alive
     try:
-        pool.apply_async(look).get(FIRST_CONTACT)
-    except NoAnswer:
-        raise unreachable(uri, f"no answer within {FIRST_CONTACT:g} s") from None
+        return pool.apply_async(ask).get(seconds)
+    except Late:
+        raise NoAnswer from None
     finally:
         pool.close()
 
