@@ -1,6 +1,5 @@
 """One fine-tune step: images, tables and a start in; a trained model folder out."""
 
-import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from components.common.program import core_shards
 from components.common.progress import report
 from components.common.published_weights import imagenet_weights
 from components.common.recipe import PhaseName, Recipe, load_recipe
+from components.common.step_digest import step_digest
 from components.common.storage import download, join
 from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table
 from components.common.taxonomy import LABEL_INDEX, LABELS
@@ -126,8 +126,8 @@ def finetune(
             "precision": chosen.precision,
             "fingerprint": fingerprint,
             "versions": versions(),
-            # What the runner knows of our code: edited code must not go on from the old code's epochs.
-            "code": os.environ.get("LESIONFLOW_STEP_DIGEST", ""),
+            # Edited code, or a new image's libraries, must not go on from the old ones' epochs.
+            "code": step_digest("finetune"),
         }
         print(chosen.text, flush=True)
         final, resumed_at = _train(core, settings, name, seed, examples, judged_on, inputs, checkpoint_folder)

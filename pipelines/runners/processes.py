@@ -11,7 +11,7 @@ from pathlib import Path
 from kfp import local
 from kfp.dsl.graph_component import GraphComponent
 
-from pipelines import code_digest
+from components.common import step_digest
 from pipelines.runners.backend import LocalRunner, RunPlace
 from pipelines.runners.events import RunEvents
 
@@ -29,7 +29,7 @@ class ProcessBackend:
             if "container" in executor:
                 room = name.removeprefix("exec-").rstrip("-0123456789")
                 executor["container"].update(
-                    {"env": [{"name": code_digest.VARIABLE, "value": code_digest.step_digest(room)}]}
+                    {"env": [{"name": step_digest.VARIABLE, "value": step_digest.step_digest(room)}]}
                 )
         return digested
 

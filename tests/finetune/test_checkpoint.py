@@ -1,5 +1,8 @@
 """Checkpoints on disk and in buckets."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from pandas import read_csv
 from s3_server import S3Server
-from small_data import Data
+from small_data import RECIPE, Data
 
+import components
 from components.common import storage
 from components.common.errors import UserError
 from components.finetune.checkpoint import Checkpoint, DamagedCheckpoint, key, load, locked, save
@@ -136,3 +141,32 @@ def test_the_key_tells_apart_whatever_the_training_depends_on():
     }
     assert len(keys) == 5
     assert key({"a": 1, "b": 2}) == key({"b": 2, "a": 1})
+
+
+STEP = """
+import json, sys
+from components.finetune.finetune import finetune
+print("resumed at epoch", finetune(**json.loads(sys.argv[1]))["resumed_at_epoch"])
+"""
+
+
+def test_edited_code_does_not_go_on_from_the_old_codes_checkpoints_whoever_runs_it(data: Data, tmp_path: Path):
+    """In a container or a pod no runner tells the step what its code is."""
+    shutil.copytree(Path(components.__file__).parent, tmp_path / "code" / "components")
+    task = {
+        **{"images": str(data.images), "train": str(data.train), "validation": str(data.validation)},
+        **{"model": str(tmp_path / "model"), "phase": "head", "recipe": yaml.safe_dump(RECIPE), "weights": "none"},
+        "checkpoint_folder": str(tmp_path / "checkpoints"),
+    }
+
+    def run() -> str:
+        command = [sys.executable, "-c", STEP, json.dumps(task)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LESIONFLOW")}
+        environment |= {"PYTHONPATH": str(tmp_path / "code")}
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert "resumed at epoch 0" in run()
+    assert "resumed at epoch 1" in run()  # the same code does
+    with (tmp_path / "code" / "components" / "finetune" / "sampling.py").open("a") as file:
+        file.write("\n# edited\n")
+    assert "resumed at epoch 0" in run()

@@ -188,7 +188,7 @@ def test_other_inputs_do_not_go_on_from_a_checkpoint(data: Data, tmp_path: Path,
             checkpoint_folder=folder,
             changes={"name": "other", "full": {**RECIPE["full"], "epochs": 9}},
         )
-    monkeypatch.setenv("LESIONFLOW_STEP_DIGEST", "edited code")
+    monkeypatch.setattr("components.finetune.finetune.step_digest", lambda _: "edited code")
     with pytest.raises(pytest.skip.Exception):
         data.finetune(tmp_path / "model", checkpoint_folder=folder)
     assert len(places) == len(trials)

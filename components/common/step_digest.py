@@ -1,7 +1,8 @@
 """What a step's result depends on besides its inputs: its code, its libraries, the Keras backend.
 
-kfp.local's cache key holds none of these, so the local runner adds this digest to each task's
-environment, which the key does hold.
+A fine-tune step's checkpoints hold this digest of the step itself, however it is run. And kfp.local's
+cache key holds none of these, so the local runner adds the digest to each task's environment, which the
+key does hold; on a cluster the key holds the image's own digest.
 """
 
 import ast
@@ -14,6 +15,8 @@ from pathlib import Path
 import components
 
 VARIABLE = "LESIONFLOW_STEP_DIGEST"
+"""In a local task's environment, for kfp.local's cache key; nothing reads it."""
+
 ROOT = Path(components.__file__).parents[1]
 
 

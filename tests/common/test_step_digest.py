@@ -1,11 +1,14 @@
 """Editing code invalidates the steps that use it, and no others."""
 
+import importlib.metadata
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from components.common.step_digest import step_digest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("fingerprint", "ingest", "duplicates", "split", "balance", "finetune", "evaluate", "gate", "export", "promote")
@@ -15,10 +18,9 @@ ROOMS = ("fingerprint", "ingest", "duplicates", "split", "balance", "finetune", 
 def digests(tmp_path: Path):
     """Digests of all rooms of a copy of the code that a test may edit."""
     shutil.copytree(ROOT / "components", tmp_path / "components")
-    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
 
     def compute(**environment: str) -> dict[str, str]:
-        program = f"from pipelines.code_digest import step_digest\nfor r in {ROOMS}: print(r, step_digest(r))"
+        program = f"from components.common.step_digest import step_digest\nfor r in {ROOMS}: print(r, step_digest(r))"
         result = subprocess.run(
             [sys.executable, "-c", program],
             cwd=tmp_path,
@@ -66,6 +68,17 @@ def test_editing_the_reports_template_changes_evaluate(digests):
         template.write_text(template.read_text() + "<!-- edited -->")
 
     assert _changed(before, compute()) == {"evaluate"}
+
+
+def test_another_version_of_a_library_changes_the_steps_that_use_it(monkeypatch: pytest.MonkeyPatch):
+    before = {room: step_digest(room) for room in ROOMS}
+    real = importlib.metadata.version
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9" if name == "keras" else real(name))
+
+    changed = _changed(before, {room: step_digest(room) for room in ROOMS})
+
+    assert {"finetune", "evaluate"} <= changed
+    assert not changed & {"ingest", "split", "balance", "gate"}
 
 
 def test_another_keras_backend_changes_only_the_rooms_that_use_keras(digests):
