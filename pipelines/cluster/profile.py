@@ -168,8 +168,8 @@ _GENERIC: Mapping[str, Any] = {
     "steps": _STEPS,
     "shared_memory": "2Gi",
     "scratch": "20Gi",
-    # The store that open-source Kubeflow Pipelines comes with.
-    "object_store": {"endpoint": "http://minio-service.kubeflow:9000"},
+    # The store that open-source Kubeflow Pipelines comes with since 2.16; before, its Service was `minio-service`.
+    "object_store": {"endpoint": "http://seaweedfs.kubeflow:9000"},
 }
 PROFILES: Mapping[str, Mapping[str, Any]] = {
     # Any cluster with NVIDIA's device plugin.

@@ -1,8 +1,11 @@
 """A cluster profile is built in, or a YAML file; what is wrong in one is said in one sentence."""
 
+import gzip
+import re
 from pathlib import Path
 
 import pytest
+from recordings import KFP, recorded
 
 from components.common.errors import UserError
 from pipelines.cluster.profile import LOCAL, Toleration, load_profile
@@ -31,6 +34,28 @@ def test_the_generic_profile_takes_any_node_with_a_gpu():
     profile = load_profile("generic")
 
     assert (profile.gpus, profile.node_selector, profile.tolerations) == (1, {}, (GPU,))
+
+
+@pytest.mark.parametrize("name", ["generic", "cpu-only"])
+def test_s3_leads_to_the_store_where_kfps_own_pods_archive_their_logs(name):
+    pods = gzip.decompress((KFP / "kubernetes" / "pods.json.gz").read_bytes()).decode()
+    archives = set(re.findall(r'archiveLogs.{,10}s3.{,10}endpoint[\\":]+([\w.-]+):(\d+)', pods))
+    (argument,) = (
+        artifact["metadata"]["store_session_info"]
+        for artifact in _artifacts(recorded("executor-input/gate.json"))
+        if "store_session_info" in artifact["metadata"]
+    )
+    store = load_profile(name).object_store
+
+    assert store is not None
+    host, _, port = store.endpoint.removeprefix("http://").partition(":")
+    assert {(f"{host}.svc.cluster.local", port)} == archives
+    for said in (store.endpoint, store.secret, store.region):
+        assert f'"{said}"' in argument
+
+
+def _artifacts(executor_input: dict) -> list[dict]:
+    return [one for each in executor_input["inputs"]["artifacts"].values() for one in each["artifacts"]]
 
 
 def test_without_gpus_nothing_of_gpu_nodes_is_left(profile_file):

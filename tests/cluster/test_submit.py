@@ -248,7 +248,7 @@ def test_a_dry_run_changes_nothing(api: KfpApiServer, lesionflow: Command) -> No
     ):
         assert words in result.out
     rows = [line.split() for line in result.out.splitlines()]
-    assert ["s3://", "leads", "to", "http://minio-service.kubeflow:9000"] in rows
+    assert ["s3://", "leads", "to", "http://seaweedfs.kubeflow:9000"] in rows
     on_gke = [line.split() for line in lesionflow(*ARGUMENTS, "--dry-run", "--profile", "gke").out.splitlines()]
     assert ["s3://", "leads", "to", "Amazon's", "S3"] in on_gke
 

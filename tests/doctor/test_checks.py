@@ -131,7 +131,7 @@ def test_a_store_that_only_the_pods_reach_is_not_looked_for_at_amazon(
     monkeypatch.setattr(storage, "write_bytes", pytest.fail)
     monkeypatch.setattr(storage, "list_files", pytest.fail)
     finding = find(getattr(checks, option), **{option: f"{scheme}://bucket/x"})
-    words = "only the pods reach http://minio-service.kubeflow:9000; set AWS_ENDPOINT_URL_S3 to try"
+    words = "only the pods reach http://seaweedfs.kubeflow:9000; set AWS_ENDPOINT_URL_S3 to try"
     assert finding == Finding(Status.UNCHECKED, f"could not be checked: {words}")
 
 
