@@ -120,7 +120,10 @@ def test_a_node_that_fails_one_condition_is_never_reachable(
         and cpu >= wants_cpu
         and gpus >= wants_gpus
     )
-    free = reachable and (used is None or (cpu - used["cpu"] >= wants_cpu and gpus - used[GPU] >= wants_gpus))
+    # What a pod does not ask for is not looked at, however much of it others have taken.
+    free = reachable and (
+        used is None or (cpu - used["cpu"] >= wants_cpu and (not wants_gpus or gpus - used[GPU] >= wants_gpus))
+    )
     wants = {"cpu": Decimal(wants_cpu), **({GPU: Decimal(wants_gpus)} if wants_gpus else {})}
     node = a_node({"cpu": str(cpu), GPU: str(gpus)}, labels, taints, ready, unschedulable)
     busy = None if used is None else {name: Decimal(amount) for name, amount in used.items()}
