@@ -9,8 +9,9 @@ from components.common.errors import UserError
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.profile import ClusterProfile
 from pipelines.doctor import cluster_checks, findings, node_check
-from pipelines.doctor.cluster_access import Denied, Missing, ask
+from pipelines.doctor.cluster_access import Denied
 from pipelines.doctor.findings import Finding, Status
+from pipelines.doctor.object_store import launcher_config, object_store
 from pipelines.doctor.permissions import PERMISSIONS
 from pipelines.doctor.subject import Subject
 
@@ -70,10 +71,7 @@ def pipeline_root(subject: Subject) -> Finding:
     """The steps' artifacts can be written."""
     if subject.pipeline_root:
         return _writable(subject.pipeline_root)
-    try:
-        config = ask(subject.core.read_namespaced_config_map, "kfp-launcher", subject.namespace).data or {}
-    except Missing:
-        config = {}
+    config = launcher_config(subject)
     root = config.get("defaultPipelineRoot")
     if not root:
         return findings.unchecked("none is set, so KFP's own object store, which only the cluster reaches")
@@ -141,6 +139,7 @@ def checks_for(subject: Subject) -> list[Check]:
         Check("nodes", node_check.nodes, kubernetes),
         Check("quota", cluster_checks.resource_quota, inside),
         Check("limits", cluster_checks.limit_ranges, inside),
+        Check("object store", object_store, inside),
         Check("pipeline root", pipeline_root, () if subject.pipeline_root else inside),
         Check("registry", registry),
         Check("data", data),

@@ -30,6 +30,8 @@ class Permission:
     """Only this object; empty for all."""
     cluster_wide: bool = False
     """Needs a ClusterRole; a Role in the namespace is not enough."""
+    opt_in: bool = False
+    """Granted by manifests/components/doctor only, which a namespace may do without."""
     of_object_store: bool = False
     """Needed with a profile that has an `object_store` only, and then for its Secret."""
 
@@ -63,8 +65,28 @@ PERMISSIONS = (
     Permission(Who.EXAMINER, "list", "limitranges", "limits that would refuse a pod"),
     Permission(Who.EXAMINER, "get", "configmaps", "the default pipeline root", name="kfp-launcher"),
     Permission(Who.EXAMINER, "get", "namespaces", "whether the namespace exists"),
-    Permission(Who.EXAMINER, "list", "nodes", "nodes that a task fits on", cluster_wide=True),
-    Permission(Who.EXAMINER, "list", "pods", "what of a node is already in use", cluster_wide=True),
+    Permission(
+        Who.EXAMINER,
+        "get",
+        "secrets",
+        "whether the keys to the object store are there, under the names that the pods read",
+        name="mlpipeline-minio-artifact",
+        opt_in=True,
+    ),
+    Permission(Who.EXAMINER, "list", "nodes", "nodes that a task fits on", cluster_wide=True, opt_in=True),
+    Permission(Who.EXAMINER, "list", "pods", "what of a node is already in use", cluster_wide=True, opt_in=True),
+    Permission(
+        Who.EXAMINER, "get", "services", "whether the pods will find the object store", cluster_wide=True, opt_in=True
+    ),
+    Permission(
+        Who.EXAMINER,
+        "list",
+        "endpointslices",
+        "whether the object store has a pod that is ready",
+        group="discovery.k8s.io",
+        cluster_wide=True,
+        opt_in=True,
+    ),
     Permission(
         Who.EXAMINER,
         "create",
@@ -72,6 +94,7 @@ PERMISSIONS = (
         "what the pipeline's ServiceAccount may do",
         group="authorization.k8s.io",
         cluster_wide=True,
+        opt_in=True,
     ),
     Permission(Who.PIPELINE, "create", "workflowtaskresults", "Argo's executor reports outputs", group="argoproj.io"),
     Permission(Who.PIPELINE, "patch", "workflowtaskresults", "Argo's executor reports outputs", group="argoproj.io"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from doctor.registry_server import DIGEST, Registry, serving
-from kube_api.objects import node, taint
+from kube_api.objects import endpoints, node, secret, service, taint
 from kube_api.server import KubeApiServer
 
 from pipelines.cluster.profile import load_profile
@@ -20,11 +20,18 @@ GPU_NODE = node("gpu-1", {"nvidia.com/gpu": "1"}, taints=[taint("nvidia.com/gpu"
 
 @pytest.fixture
 def kube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[KubeApiServer]:
-    """A stand-in Kubernetes API with the namespace team-a, a GPU node and a CPU node; KUBECONFIG leads to it."""
+    """A stand-in Kubernetes API with the namespace team-a, a GPU node, a CPU node and KFP's object store.
+
+    KUBECONFIG leads to it.
+    """
     with KubeApiServer() as server:
-        server.add("namespaces", {"metadata": {"name": "team-a"}, "status": {"phase": "Active"}})
+        for name in ("team-a", "kubeflow"):
+            server.add("namespaces", {"metadata": {"name": name}, "status": {"phase": "Active"}})
         server.add("serviceaccounts", {"metadata": {"name": "lesionflow", "namespace": "team-a"}})
         server.add("nodes", GPU_NODE, node("cpu-1"))
+        server.add("services", service())
+        server.add("endpointslices", endpoints())
+        server.add("secrets", secret())
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))
         yield server
 

@@ -38,7 +38,7 @@ def test_a_cross_with_its_mend_and_exit_code_1(kube: KubeApiServer, gcs: str, tm
     assert "?  limits              could not be checked: limitranges is forbidden: User" in lines
     assert "·  data                skipped: give it with --data" in lines
     assert any(line.startswith("✗  registry") for line in lines)
-    assert lines[-1].endswith("1 could not be checked, 1 skipped.")
+    assert lines[-1].endswith("1 could not be checked, 2 skipped.")
 
 
 @pytest.mark.usefixtures("settings")
@@ -71,7 +71,7 @@ def test_without_a_cross_exit_code_0(
             ],
         )
     assert ended.exit_code == 0, ended.output
-    assert ended.output.splitlines()[-1] == "13 fine, 1 skipped."
+    assert ended.output.splitlines()[-1] == "13 fine, 2 skipped."
 
 
 @pytest.mark.usefixtures("settings")

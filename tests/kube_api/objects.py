@@ -1,5 +1,7 @@
 """Kubernetes objects as short as tests need them; `KubeApiServer.add` checks them against the schemas."""
 
+from base64 import b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -125,3 +127,26 @@ def quota(name: str, hard: dict[str, str], used: dict[str, str] | None = None, *
 def limit_range(name: str, **item: Any) -> dict[str, Any]:
     """A LimitRange with one item; of containers unless `type` says otherwise."""
     return {"metadata": {"name": name, "namespace": "team-a"}, "spec": {"limits": [{"type": "Container", **item}]}}
+
+
+def service(
+    name: str = "seaweedfs", namespace: str = "kubeflow", ports: Sequence[int] = (8333, 9000)
+) -> dict[str, Any]:
+    """A Service; by default that of KFP's object store."""
+    spec = {"selector": {"app": name}, "ports": [{"name": f"port-{port}", "port": port} for port in ports]}
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def endpoints(of: str = "seaweedfs", namespace: str = "kubeflow", ready: bool | None = True) -> dict[str, Any]:
+    """What Kubernetes notes of the pods behind a Service: one, ready or not, or that it does not say."""
+    one = {"addresses": ["10.0.0.7"], **({} if ready is None else {"conditions": {"ready": ready}})}
+    labels = {"kubernetes.io/service-name": of}
+    metadata = {"name": f"{of}-x7k2p", "namespace": namespace, "labels": labels}
+    return {"metadata": metadata, "addressType": "IPv4", "endpoints": [one]}
+
+
+def secret(name: str = "mlpipeline-minio-artifact", **values: str) -> dict[str, Any]:
+    """A Secret in the namespace team-a; by default with the keys to KFP's object store."""
+    given = values or {"accesskey": "key-of-team-a", "secretkey": "secret-of-team-a"}
+    data = {key: b64encode(value.encode()).decode() for key, value in given.items()}
+    return {"metadata": {"name": name, "namespace": "team-a"}, "data": data}

@@ -32,6 +32,9 @@ KINDS = {
     "serviceaccounts": ("v1", "ServiceAccount"),
     "resourcequotas": ("v1", "ResourceQuota"),
     "limitranges": ("v1", "LimitRange"),
+    "services": ("v1", "Service"),
+    "secrets": ("v1", "Secret"),
+    "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
     "workflows": ("argoproj.io/v1alpha1", "Workflow"),
 }
 _CLUSTER_WIDE = {"namespaces", "nodes"}
@@ -42,7 +45,7 @@ _FIELDS = {
 _PARAMETERS = {"labelSelector", "fieldSelector", "limit", "continue"}
 _REVIEW_FIELDS = {"namespace", "verb", "group", "version", "resource", "subresource", "name"}
 _PATH = re.compile(
-    r"/(?:api/v1|apis/argoproj\.io/v1alpha1)"
+    r"/(?P<group>api/v1|apis/argoproj\.io/v1alpha1|apis/discovery\.k8s\.io/v1)"
     r"(?:/namespaces/(?P<namespace>[^/]+)(?=/))?/(?P<resource>[a-z]+)(?:/(?P<name>[^/]+))?"
 )
 
@@ -66,7 +69,7 @@ class KubeApiServer:
         for given in objects:
             version, kind = KINDS[resource]
             whole = {"apiVersion": version, "kind": kind, **given}
-            if version == "v1":
+            if "argoproj.io" not in version:
                 import kubernetes_validate
 
                 kubernetes_validate.validate(whole, VERSION, strict=True)
@@ -175,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not found or found["resource"] not in KINDS:
             raise _Refused(404, "NotFound", "the server could not find the requested resource")
         resource, namespace, name = found["resource"], found["namespace"], found["name"]
-        if ("argoproj.io" in KINDS[resource][0]) != ("argoproj.io" in path):
+        if KINDS[resource][0] != found["group"].removeprefix("apis/").removeprefix("api/"):
             raise _Refused(404, "NotFound", "the server could not find the requested resource")
         self._allow("get" if name else "list", resource, namespace)
         if unknown := set(parameters) - _PARAMETERS:

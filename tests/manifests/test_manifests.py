@@ -148,6 +148,22 @@ def test_what_reads_beyond_the_namespace_is_added_by_hand_and_for_each_namespace
 
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_stores_secret_is_opened_only_where_it_is_used(overlay, built, everything):
+    def readers(resources):
+        roles = [*_by_kind(resources, "Role").values(), *_by_kind(resources, "ClusterRole").values()]
+        rules = [(role["metadata"]["name"], rule) for role in roles for rule in role["rules"]]
+        return {name for name, rule in rules if "secrets" in rule["resources"]}
+
+    assert readers(built[overlay]) == (set() if overlay == "gke-gpu" else {"lesionflow"})
+    assert readers(everything[overlay]) == (
+        set() if overlay == "gke-gpu" else {"lesionflow", "lesionflow-doctor-store"}
+    )
+    bindings = _by_kind(everything[overlay], "RoleBinding")
+    assert ("lesionflow-doctor-store" in bindings) == (overlay != "gke-gpu")
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_one_line_renames_the_namespace_everywhere(overlay, tmp_path):
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
     file = tmp_path / "manifests" / "overlays" / overlay / "kustomization.yaml"

@@ -30,16 +30,16 @@ def _granted(role: str) -> set[tuple[str, str, str, str]]:
     }
 
 
-def _used(*who: Who, cluster_wide: bool = False) -> set[tuple[str, str, str, str]]:
+def _used(*who: Who, cluster_wide: bool = False, opt_in: bool = False) -> set[tuple[str, str, str, str]]:
     return {
         (each.group, each.resource, each.name, each.verb)
         for each in PERMISSIONS
-        if each.who in who and each.cluster_wide == cluster_wide
+        if each.who in who and each.cluster_wide == cluster_wide and each.opt_in == opt_in
     }
 
 
 def test_no_role_allows_more_than_it_names():
-    assert len(ROLES) == 4
+    assert len(ROLES) == 5
     for name, role in ROLES.items():
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], name
@@ -67,7 +67,12 @@ def test_who_submits_may_do_what_the_command_needs_and_no_more():
 
 
 def test_the_doctor_asks_the_cluster_what_its_role_allows_and_no_more():
-    assert _granted("lesionflow-doctor") == _used(Who.EXAMINER, cluster_wide=True)
+    assert _granted("lesionflow-doctor") == _used(Who.EXAMINER, cluster_wide=True, opt_in=True)
+
+
+def test_the_doctor_opens_the_stores_secret_in_this_namespace_only_and_where_it_was_wanted():
+    assert ROLES["lesionflow-doctor-store"]["kind"] == "Role"
+    assert _granted("lesionflow-doctor-store") == _used(Who.EXAMINER, opt_in=True)
 
 
 @pytest.mark.parametrize("role", ROLES)

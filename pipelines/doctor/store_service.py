@@ -1,0 +1,98 @@
+"""Whether an object store's address leads pods to a Service with a pod behind it."""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from pipelines.doctor import findings
+from pipelines.doctor.cluster_access import Denied, Missing, ask
+from pipelines.doctor.findings import Finding
+from pipelines.doctor.launcher import UsedStore
+from pipelines.doctor.subject import Subject
+
+_KFPS_OWN = ("seaweedfs", "minio-service")
+"""Services of KFP's own store: since 2.16, and before."""
+
+
+def host_and_port(store: UsedStore) -> tuple[str, int]:
+    """Of its endpoint, as in a URL or without a scheme."""
+    url = urlsplit(store.endpoint if "://" in store.endpoint else f"//{store.endpoint}")
+    return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+
+
+def service(subject: Subject, store: UsedStore) -> Finding:
+    """Whether the endpoint is a Service with a pod behind it."""
+    if not store.endpoint:
+        return findings.fine("Amazon's S3")
+    host, port = host_and_port(store)
+    place = _in_cluster(subject, host)
+    if place is None:
+        return findings.unchecked(f"{store.endpoint} is no Service of this cluster, so only the pods can try it")
+    name, namespace = place
+    try:
+        found = ask(subject.core.read_namespaced_service, name, namespace)
+    except Missing:
+        known = [other for other in _KFPS_OWN if _exists(subject, other, namespace)]
+        there = f"; KFP's own is http://{known[0]}.{namespace}:9000" if known else ""
+        return findings.cross(
+            f"{store.user} will look for objects at {store.endpoint}, and there is no Service {name} in the "
+            f"namespace {namespace}",
+            f"correct the address, which is set {store.setting}{there}",
+        )
+    ports = [each.port for each in found.spec.ports or []]
+    if port not in ports:
+        return findings.cross(
+            f"the Service {name} in the namespace {namespace} has no port {port}, only {', '.join(map(str, ports))}",
+            f"correct the address {store.endpoint}, which is set {store.setting}",
+        )
+    if found.spec.type == "ExternalName" or _ready(subject, name, namespace):
+        return findings.fine(store.endpoint)
+    return findings.cross(
+        f"no pod behind the Service {name} in the namespace {namespace} is ready",
+        f"see why: kubectl get pods --namespace {namespace}",
+    )
+
+
+def _in_cluster(subject: Subject, host: str) -> tuple[str, str] | None:
+    """Name and namespace of the Service that a host name means to a pod; None if it is a name of the outside."""
+    try:
+        ip_address(host)
+        return None
+    except ValueError:
+        name, *rest = host.split(".")
+    if not rest:
+        return name, subject.namespace
+    if len(rest) > 1:
+        return (name, rest[0]) if rest[1] == "svc" else None
+    return (name, rest[0]) if rest[0] == subject.namespace or _namespace(subject, rest[0]) else None
+
+
+def _namespace(subject: Subject, name: str) -> bool:
+    """Whether there is such a namespace; who may not ask that takes the name for one."""
+    try:
+        ask(subject.core.read_namespace, name)
+    except Missing:
+        return False
+    except Denied:
+        return True
+    return True
+
+
+def _exists(subject: Subject, service: str, namespace: str) -> bool:
+    try:
+        ask(subject.core.read_namespaced_service, service, namespace)
+    except Missing:
+        return False
+    return True
+
+
+def _ready(subject: Subject, service: str, namespace: str) -> bool:
+    from kubernetes.client import DiscoveryV1Api
+
+    listed = ask(
+        DiscoveryV1Api(subject.api_client).list_namespaced_endpoint_slice,
+        namespace,
+        label_selector=f"kubernetes.io/service-name={service}",
+    )
+    endpoints = [endpoint for piece in listed.items for endpoint in piece.endpoints or []]
+    # Not said counts as ready, as everywhere in Kubernetes.
+    return any(each.conditions is None or each.conditions.ready is not False for each in endpoints)
