@@ -8,7 +8,7 @@ from components.common import storage
 from components.common.errors import UserError
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.profile import ClusterProfile
-from pipelines.doctor import cluster_checks, findings, node_check
+from pipelines.doctor import cluster_checks, findings, node_check, permission_checks
 from pipelines.doctor.cluster_access import Denied
 from pipelines.doctor.findings import Finding, Status
 from pipelines.doctor.object_store import launcher_config, object_store
@@ -134,8 +134,9 @@ def checks_for(subject: Subject) -> list[Check]:
         Check("Kubernetes API", cluster_checks.api),
         Check("namespace", cluster_checks.namespace, kubernetes),
         Check("ServiceAccount", cluster_checks.service_account, inside),
-        Check("your permissions", cluster_checks.own_permissions, inside),
-        Check("its permissions", cluster_checks.account_permissions, account),
+        Check("your permissions", permission_checks.own_permissions, inside),
+        Check("in Kubeflow", permission_checks.kubeflow_permissions, ("Kubeflow Pipelines", *inside)),
+        Check("its permissions", permission_checks.account_permissions, account),
         Check("nodes", node_check.nodes, kubernetes),
         Check("quota", cluster_checks.resource_quota, inside),
         Check("limits", cluster_checks.limit_ranges, inside),

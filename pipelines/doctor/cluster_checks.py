@@ -1,17 +1,16 @@
-"""What the Kubernetes API tells of the namespace: its account, permissions, quota and limits."""
+"""What the Kubernetes API tells of the namespace: its account, quota and limits."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from pipelines.doctor import findings, quota
 from pipelines.doctor.cluster_access import Missing, ask
 from pipelines.doctor.findings import Finding
 from pipelines.doctor.node_check import demands
-from pipelines.doctor.permissions import PERMISSIONS, Permission, Who
 from pipelines.doctor.subject import Subject
 
-_MANIFESTS = "apply the manifests: kubectl apply -k manifests/overlays/generic (or the overlay of your cluster)"
+MANIFESTS = "apply the manifests: kubectl apply -k manifests/overlays/generic (or the overlay of your cluster)"
+"""The hint on what they would have made."""
 
 
 def api(subject: Subject) -> Finding:
@@ -28,7 +27,7 @@ def namespace(subject: Subject) -> Finding:
     try:
         found = ask(subject.core.read_namespace, name)
     except Missing:
-        return findings.cross(f"there is no {name}", f"create it: kubectl create namespace {name}; or {_MANIFESTS}")
+        return findings.cross(f"there is no {name}", f"create it: kubectl create namespace {name}; or {MANIFESTS}")
     if found.status and found.status.phase == "Terminating":
         return findings.cross(f"{name} is being deleted", "choose another with --namespace, or create it anew")
     return findings.fine(name)
@@ -40,41 +39,8 @@ def service_account(subject: Subject) -> Finding:
     try:
         ask(subject.core.read_namespaced_service_account, name, subject.namespace)
     except Missing:
-        return findings.cross(f"there is no {name}", f"{_MANIFESTS}, or name another with --service-account")
+        return findings.cross(f"there is no {name}", f"{MANIFESTS}, or name another with --service-account")
     return findings.fine(name)
-
-
-def own_permissions(subject: Subject) -> Finding:
-    """This user may do what `submit --wait` and `logs` need."""
-    from kubernetes.client import AuthorizationV1Api, V1SelfSubjectAccessReview, V1SelfSubjectAccessReviewSpec
-
-    authorization = AuthorizationV1Api(subject.api_client)
-
-    def allowed(attributes: Any) -> bool:
-        spec = V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
-        review = V1SelfSubjectAccessReview(spec=spec)
-        return bool(ask(authorization.create_self_subject_access_review, review).status.allowed)
-
-    mend = "ask for the Role lesionflow-submitter of manifests/base; without it, nothing tells why a step waits"
-    return _permissions(subject, Who.USER, allowed, mend)
-
-
-def account_permissions(subject: Subject) -> Finding:
-    """The pipeline's ServiceAccount may do what its pods need."""
-    from kubernetes.client import AuthorizationV1Api, V1SubjectAccessReview, V1SubjectAccessReviewSpec
-
-    authorization = AuthorizationV1Api(subject.api_client)
-    everyone = ["system:serviceaccounts", f"system:serviceaccounts:{subject.namespace}", "system:authenticated"]
-
-    def allowed(attributes: Any) -> bool:
-        spec = V1SubjectAccessReviewSpec(
-            user=f"system:serviceaccount:{subject.namespace}:{subject.service_account}",
-            groups=everyone,
-            resource_attributes=attributes,
-        )
-        return bool(ask(authorization.create_subject_access_review, V1SubjectAccessReview(spec=spec)).status.allowed)
-
-    return _permissions(subject, Who.PIPELINE, allowed, _MANIFESTS)
 
 
 def resource_quota(subject: Subject) -> Finding:
@@ -122,20 +88,3 @@ def limit_ranges(subject: Subject) -> Finding:
 
 def _ranges(subject: Subject) -> Sequence[Any]:
     return ask(subject.core.list_namespaced_limit_range, subject.namespace).items
-
-
-def _permissions(subject: Subject, who: Who, allowed: Callable[[Any], bool], mend: str) -> Finding:
-    from kubernetes.client import V1ResourceAttributes
-
-    store = subject.profile.object_store
-    asked = [
-        replace(one, name=store.secret) if store and one.of_object_store else one
-        for one in PERMISSIONS
-        if one.who is who and (store or not one.of_object_store)
-    ]
-    lacking: list[Permission] = [
-        one for one in asked if not allowed(V1ResourceAttributes(**one.attributes(subject.namespace)))
-    ]
-    if lacking:
-        return findings.cross(f"lacks {', '.join(map(str, lacking))}", mend)
-    return findings.fine(", ".join(map(str, asked)))

@@ -55,7 +55,22 @@ class Permission:
         }
 
 
+KFP = "pipelines.kubeflow.org"
+"""Group of what is no object of the cluster: KFP's API asks Kubernetes whether its caller may do it."""
+
+_OF_KFP = {
+    "pipelines": ("an upload of the pipeline, or of a version of it", ("get", "list", "create")),
+    "experiments": ("the runs' experiment", ("get", "list", "create")),
+    "runs": ("to start a run, to follow it, and to stop it", ("get", "list", "create", "terminate")),
+    "jobs": ("KFP's name of schedules", ("get", "list", "create", "delete", "enable", "disable")),
+}
+
 PERMISSIONS = (
+    *(
+        Permission(Who.USER, verb, resource, why, group=KFP)
+        for resource, (why, verbs) in _OF_KFP.items()
+        for verb in verbs
+    ),
     Permission(Who.USER, "list", "pods", "why a pod is Pending, which pod's log to show"),
     Permission(Who.USER, "list", "events", "why a pod is Pending: scheduling, image pull, volumes"),
     Permission(Who.USER, "get", "pods/log", "the log of a step"),
@@ -98,6 +113,12 @@ PERMISSIONS = (
     ),
     Permission(Who.PIPELINE, "create", "workflowtaskresults", "Argo's executor reports outputs", group="argoproj.io"),
     Permission(Who.PIPELINE, "patch", "workflowtaskresults", "Argo's executor reports outputs", group="argoproj.io"),
+    Permission(
+        Who.PIPELINE,
+        "get",
+        "pods",
+        "KFP's launcher reads the number of its attempt in its own pod: else the logs of retries overwrite each other",
+    ),
     Permission(Who.PIPELINE, "get", "configmaps", "KFP's launcher reads the pipeline root", name="kfp-launcher"),
     Permission(
         Who.PIPELINE,

@@ -1,14 +1,19 @@
 """Namespace, ServiceAccount, permissions, quota and limits: each cross and its mend, over real HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from kfp_api.server import KfpApiServer
 from kube_api.objects import limit_range, quota
 from kube_api.server import KubeApiServer
 
-from pipelines.doctor import cluster_checks
+from pipelines.cluster import connection
+from pipelines.cluster.profile import load_profile
+from pipelines.cluster.settings import ClusterSettings
+from pipelines.doctor import cluster_checks, permission_checks
 from pipelines.doctor.findings import Finding, Status
+from pipelines.doctor.subject import Subject
 
 Find = Callable[..., Finding]
 
@@ -18,8 +23,8 @@ def test_a_cluster_on_which_everything_is_right(kube: KubeApiServer, find: Find)
         cluster_checks.api,
         cluster_checks.namespace,
         cluster_checks.service_account,
-        cluster_checks.own_permissions,
-        cluster_checks.account_permissions,
+        permission_checks.own_permissions,
+        permission_checks.account_permissions,
         cluster_checks.resource_quota,
         cluster_checks.limit_ranges,
     ):
@@ -96,10 +101,52 @@ def test_no_service_account(kube: KubeApiServer, find: Find) -> None:
 @pytest.mark.parametrize("permission", ["list pods", "list events", "get pods/log", "list workflows"])
 def test_each_permission_that_this_user_lacks_is_named(kube: KubeApiServer, find: Find, permission: str) -> None:
     kube.denied.add(permission)
-    finding = find(cluster_checks.own_permissions)
+    finding = find(permission_checks.own_permissions)
     assert (finding.status, permission in finding.what) == (Status.CROSS, True), finding
     assert finding.what.count(",") == 0
     assert "Role lesionflow-submitter" in finding.mend
+
+
+@pytest.fixture
+def several_users(monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
+    """The address of a Kubeflow Pipelines that asks Kubernetes what its callers may do."""
+    healthy = {"multi_user": True}
+    with KfpApiServer() as api:
+        route = api.route
+        monkeypatch.setattr(api, "route", lambda *given: healthy if "healthz" in given[1] else route(*given))
+        yield api.url
+
+
+@pytest.mark.parametrize("permission", ["terminate runs", "create pipelines", "enable jobs", "get experiments"])
+def test_each_permission_in_kubeflow_that_this_user_lacks_is_named(
+    kube: KubeApiServer, find: Find, several_users: str, permission: str
+) -> None:
+    assert find(permission_checks.kubeflow_permissions, endpoint=several_users).status is Status.FINE
+    kube.denied.add(permission)
+    finding = find(permission_checks.kubeflow_permissions, endpoint=several_users)
+    assert (finding.status, finding.what) == (Status.CROSS, f"lacks {permission}.pipelines.kubeflow.org")
+    assert "Role lesionflow-submitter" in finding.mend
+
+
+def test_who_signs_in_with_a_name_is_asked_for_by_that_name(
+    kube: KubeApiServer, several_users: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubeflow's gateway passes on the name; the kubeconfig may be another person's."""
+    connected = connection.connect(ClusterSettings(endpoint=several_users, namespace="team-a"))
+    monkeypatch.setattr(connection, "connect", lambda _: connected)
+    kube.denied.add("terminate runs")
+    settings = ClusterSettings(endpoint=several_users, namespace="team-a", dex_username="jane@example.com")
+    subject = Subject(settings, load_profile("generic"), "lesionflow", {})
+    assert permission_checks.kubeflow_permissions(subject).status is Status.FINE
+    kube.account_denied.add("terminate runs")
+    assert permission_checks.kubeflow_permissions(subject).status is Status.CROSS
+
+
+def test_with_a_single_user_kubeflow_asks_nobody(kube: KubeApiServer, find: Find) -> None:
+    kube.denied.add("terminate runs")
+    with KfpApiServer() as api:
+        finding = find(permission_checks.kubeflow_permissions, endpoint=api.url)
+    assert finding.status is Status.FINE
 
 
 @pytest.mark.parametrize(
@@ -108,13 +155,14 @@ def test_each_permission_that_this_user_lacks_is_named(kube: KubeApiServer, find
         ("create workflowtaskresults", "create workflowtaskresults.argoproj.io"),
         ("patch workflowtaskresults", "patch workflowtaskresults.argoproj.io"),
         ("get configmaps", "get configmaps kfp-launcher"),
+        ("get pods", "get pods"),
     ],
 )
 def test_each_permission_that_the_account_lacks_is_named(
     kube: KubeApiServer, find: Find, permission: str, told: str
 ) -> None:
     kube.account_denied.add(permission)
-    finding = find(cluster_checks.account_permissions)
+    finding = find(permission_checks.account_permissions)
     assert (finding.status, finding.what) == (Status.CROSS, f"lacks {told}")
     assert "kubectl apply -k" in finding.mend
 
@@ -124,13 +172,13 @@ def test_the_secret_of_the_object_store_is_asked_for(kube: KubeApiServer, find: 
     own.write_text("{extends: generic, object_store: {endpoint: 'https://s3.example.com', secret: our-store}}")
     kube.account_denied.add("get secrets")
     for profile, secret in (("generic", "mlpipeline-minio-artifact"), (str(own), "our-store")):
-        finding = find(cluster_checks.account_permissions, profile=profile)
+        finding = find(permission_checks.account_permissions, profile=profile)
         assert (finding.status, finding.what) == (Status.CROSS, f"lacks get secrets {secret}")
 
 
 def test_without_an_object_store_its_secret_is_not_asked_for(kube: KubeApiServer, find: Find) -> None:
     kube.account_denied.add("get secrets")
-    assert find(cluster_checks.account_permissions, profile="gke").status is Status.FINE
+    assert find(permission_checks.account_permissions, profile="gke").status is Status.FINE
 
 
 @pytest.mark.parametrize(
@@ -138,7 +186,7 @@ def test_without_an_object_store_its_secret_is_not_asked_for(kube: KubeApiServer
     [
         (cluster_checks.namespace, "get namespaces"),
         (cluster_checks.service_account, "get serviceaccounts"),
-        (cluster_checks.account_permissions, "create subjectaccessreviews"),
+        (permission_checks.account_permissions, "create subjectaccessreviews"),
         (cluster_checks.resource_quota, "list resourcequotas"),
         (cluster_checks.limit_ranges, "list limitranges"),
     ],

@@ -71,7 +71,7 @@ def test_without_a_cross_exit_code_0(
             ],
         )
     assert ended.exit_code == 0, ended.output
-    assert ended.output.splitlines()[-1] == "13 fine, 2 skipped."
+    assert ended.output.splitlines()[-1] == "14 fine, 2 skipped."
 
 
 @pytest.mark.usefixtures("settings")

@@ -59,7 +59,7 @@ class KubeApiServer:
     denied: set[str] = field(default_factory=set)
     """What the user may not do: `list pods`, and `list pods *` for all namespaces."""
     account_denied: set[str] = field(default_factory=set)
-    """What the pipeline's ServiceAccount may not do; only reviews ask."""
+    """What others, such as the pipeline's ServiceAccount, may not do; only reviews ask."""
     faults: dict[str, int] = field(default_factory=dict)
     """Path (a regular expression) -> status with which it is answered."""
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -234,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
             or not attributes.get("verb")
             or not attributes.get("resource")
             or "/" in attributes.get("resource", "")
-            or (not own and not re.fullmatch(r"system:serviceaccount:[^:]+:[^:]+", spec.get("user", "")))
+            or (not own and not re.fullmatch(r"system:serviceaccount:[^:]+:[^:]+|[^:]+@[^:]+", spec.get("user", "")))
         )
         if wrong:
             raise _Refused(422, "Invalid", f"{kind} is invalid: {review}")
