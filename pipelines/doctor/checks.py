@@ -8,16 +8,24 @@ from components.common import storage
 from components.common.errors import UserError
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.profile import ClusterProfile
+from pipelines.cluster.settings import ClusterSettings
 from pipelines.doctor import cluster_checks, findings, node_check, permission_checks
 from pipelines.doctor.cluster_access import Denied
 from pipelines.doctor.findings import Finding, Status
 from pipelines.doctor.object_store import launcher_config, object_store
-from pipelines.doctor.permissions import PERMISSIONS
+from pipelines.doctor.permissions import PERMISSIONS, who_grants
 from pipelines.doctor.subject import Subject
 
 __all__ = ["PERMISSIONS", "Check", "checks_for", "examine"]
 
 _PROBE = ".lesionflow-doctor"
+_BY_KUBECONFIG = {
+    401: "log in to the cluster again; or, where Kubeflow Pipelines serves several users, set its endpoint "
+    "(KF_PIPELINES_ENDPOINT) and a way to sign in: through the Kubernetes API it cannot tell who asks",
+    403: "have the Role of manifests/kubeconfig-access bound to you (kubectl apply -k manifests/kubeconfig-access), or "
+    "set the endpoint of Kubeflow Pipelines (KF_PIPELINES_ENDPOINT) and a way to sign in",
+}
+"""HTTP status -> the hint for who reaches Kubeflow Pipelines through the Kubernetes API."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,14 @@ def examine(
 def pipelines_api(subject: Subject) -> Finding:
     """Kubeflow Pipelines answers, and lets this user list runs."""
     from pipelines.cluster.connection import connect
+    from pipelines.cluster.transport import Refused
 
-    client = connect(subject.settings)
+    try:
+        client = connect(subject.settings)
+    except Refused as refused:
+        if refused.status not in _BY_KUBECONFIG or not _goes_by_kubeconfig(subject.settings):
+            raise
+        return findings.cross(str(refused).partition("; ")[0], _BY_KUBECONFIG[refused.status])
     # A server with profiles asks whether this user may list the namespace's.
     listed = client.list_runs(page_size=1, namespace=client.get_user_namespace() or None)
     where = subject.settings.endpoint or "the service of your kubeconfig's cluster"
@@ -160,10 +174,16 @@ def _tried(check: Check, subject: Subject) -> Finding:
     try:
         return check.run(subject)
     except Denied as denied:
-        return findings.unchecked(str(denied))
+        return findings.unchecked(str(denied), who_grants(str(denied)))
     except (UserError, ClusterError) as error:
         what, _, mend = str(error).rstrip(".").partition("; ")
         return findings.cross(what, mend or "correct it and try again")
+
+
+def _goes_by_kubeconfig(settings: ClusterSettings) -> bool:
+    """As `connection.connect` goes."""
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and settings.kube_context is None
+    return not settings.endpoint and not in_pod
 
 
 def _only_pods_reach(uri: str, profile: ClusterProfile) -> Finding | None:

@@ -40,8 +40,8 @@ def cross(what: str, mend: str) -> Finding:
     return Finding(Status.CROSS, what, mend)
 
 
-def unchecked(why: str) -> Finding:
-    return Finding(Status.UNCHECKED, f"could not be checked: {why}")
+def unchecked(why: str, mend: str = "") -> Finding:
+    return Finding(Status.UNCHECKED, f"could not be checked: {why}", mend)
 
 
 def skipped(why: str) -> Finding:

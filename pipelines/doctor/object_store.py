@@ -7,6 +7,7 @@ from pipelines.doctor import findings, launcher
 from pipelines.doctor.cluster_access import Denied, Missing, ask
 from pipelines.doctor.findings import Finding, Status
 from pipelines.doctor.launcher import UsedStore
+from pipelines.doctor.permissions import who_grants
 from pipelines.doctor.store_service import host_and_port, service
 from pipelines.doctor.subject import Subject
 
@@ -25,7 +26,7 @@ def object_store(subject: Subject) -> Finding:
         if store:
             uses[store] = [root]
     except Denied as denied:
-        found.append(findings.unchecked(str(denied)))
+        found.append(findings.unchecked(str(denied), who_grants(str(denied))))
     found += [_allowed(service, subject, one) for one in _different(uses, host_and_port)]
     found += [_allowed(_secret, subject, one) for one in _different(uses, lambda store: (store.secret, *store.keys))]
     found += [_folder(subject, store, uri) for store, uris in uses.items() for uri in uris]
@@ -65,7 +66,7 @@ def _allowed(check: Callable[[Subject, UsedStore], Finding], subject: Subject, s
     try:
         return check(subject, store)
     except Denied as denied:
-        return findings.unchecked(str(denied))
+        return findings.unchecked(str(denied), who_grants(str(denied)))
 
 
 def _different(stores: Iterable[UsedStore], what: Callable[[UsedStore], Hashable]) -> Iterable[UsedStore]:

@@ -1,5 +1,6 @@
 """What lesionflow asks of the Kubernetes API, as data; the manifests' Roles and `lesionflow doctor` follow it."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -130,3 +131,31 @@ PERMISSIONS = (
     ),
 )
 """Every permission that lesionflow uses, and why."""
+
+_REFUSAL = re.compile(
+    r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)" (?P<scope>.+)'
+)
+"""In the words of Kubernetes."""
+
+
+def who_grants(refusal: str) -> str:
+    """The hint on a request that Kubernetes refused; empty if lesionflow never makes such a one.
+
+    Args:
+        refusal: the message of the API.
+    """
+    found = _REFUSAL.search(refusal)
+    if not found:
+        return ""
+    everywhere = "cluster scope" in found["scope"]
+    asked = [
+        one
+        for one in PERMISSIONS
+        if one.who is not Who.PIPELINE
+        and (one.verb, one.resource, one.group) == (found["verb"], found["resource"], found["group"])
+    ]
+    if not asked:
+        return ""
+    if min(asked, key=lambda one: one.cluster_wide != everywhere).opt_in:
+        return "have components/doctor added to the overlay and applied: it grants this"
+    return "ask for the Role lesionflow-submitter of manifests/base, which grants this"

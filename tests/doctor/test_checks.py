@@ -54,6 +54,29 @@ def test_kubeflow_pipelines_refuses(find: Find, how: Any) -> None:
     assert (finding.status, str(how) in finding.what, bool(finding.mend)) == (Status.CROSS, True, True), finding
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("status", "hint"), [(403, "kubectl apply -k manifests/kubeconfig-access"), (401, "set its endpoint (KF_PIPELINES")]
+)
+def test_who_comes_by_a_kubeconfig_is_told_of_the_role_for_that(
+    kube: KubeApiServer, find: Find, monkeypatch: pytest.MonkeyPatch, status: int, hint: str
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    kube.faults["/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy/.*"] = status
+    finding = find(checks.pipelines_api, endpoint="")
+    assert (finding.status, str(status) in finding.what) == (Status.CROSS, True), finding
+    assert "through the API server of your kubeconfig" in finding.what
+    assert hint in finding.mend
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_comes_by_an_endpoint_is_not(find: Find) -> None:
+    with KfpApiServer() as api:
+        api.fail_next("GET", "/healthz", 403)
+        finding = find(checks.pipelines_api, endpoint=api.url)
+    assert (finding.status, "kubeconfig" in finding.mend) == (Status.CROSS, False), finding
+
+
 def launcher(root: str | None, **more: str) -> dict[str, Any]:
     content = {"defaultPipelineRoot": root, **more} if root else {"providers": ""}
     return {"metadata": {"name": "kfp-launcher", "namespace": "team-a"}, "data": content}

@@ -13,6 +13,7 @@ from pipelines.cluster.profile import load_profile
 from pipelines.cluster.settings import ClusterSettings
 from pipelines.doctor import cluster_checks, permission_checks
 from pipelines.doctor.findings import Finding, Status
+from pipelines.doctor.permissions import PERMISSIONS, Who, who_grants
 from pipelines.doctor.subject import Subject
 
 Find = Callable[..., Finding]
@@ -199,6 +200,19 @@ def test_what_this_user_may_not_ask_is_neither_tick_nor_cross(
     assert finding.status is Status.UNCHECKED
     assert finding.what.startswith("could not be checked: ")
     assert "forbidden" in finding.what
+    granted = "components/doctor" if "subjectaccessreviews" in permission else "Role lesionflow-submitter"
+    assert granted in finding.mend
+
+
+def test_every_permission_that_is_refused_has_who_grants_it() -> None:
+    for one in PERMISSIONS:
+        scope = "at the cluster scope" if one.cluster_wide else 'in the namespace "team-a"'
+        said = (
+            f'x is forbidden: User "u" cannot {one.verb} resource "{one.resource}" in API group "{one.group}" {scope}'
+        )
+        if one.who is not Who.PIPELINE:
+            assert ("components/doctor" in who_grants(said)) == one.opt_in, one
+    assert who_grants("the server is on fire") == ""
 
 
 ROOMY = {"requests.cpu": "100", "requests.memory": "1Ti", "requests.nvidia.com/gpu": "4", "pods": "50"}

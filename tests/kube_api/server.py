@@ -37,6 +37,11 @@ KINDS = {
     "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
     "workflows": ("argoproj.io/v1alpha1", "Workflow"),
 }
+_GROUPS = {
+    "workflows": "argoproj.io",
+    "endpointslices": "discovery.k8s.io",
+    "subjectaccessreviews": "authorization.k8s.io",
+}
 _CLUSTER_WIDE = {"namespaces", "nodes"}
 _FIELDS = {
     "pods": {"metadata.name", "metadata.namespace", "spec.nodeName", "spec.serviceAccountName", "status.phase"},
@@ -208,7 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
         if f"{verb} {resource}{' *' if everywhere else ''}" in self.kube.denied:
             scope = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
             message = (
-                f'{resource} is forbidden: User "tester" cannot {verb} resource "{resource}" in API group "" {scope}'
+                f'{resource} is forbidden: User "tester" cannot {verb} resource "{resource}" '
+                f'in API group "{_GROUPS.get(resource, "")}" {scope}'
             )
             raise _Refused(403, "Forbidden", message)
 
