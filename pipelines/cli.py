@@ -144,7 +144,7 @@ def step(
 
 @app.command()
 def synth(
-    out: Annotated[Path, typer.Argument(help="New folder for the data.")],
+    out: Annotated[str, typer.Argument(help="New folder, gs:// or s3:// prefix for the data.")],
     images: Annotated[int, typer.Option(help="How many.")] = 700,
     size: Annotated[tuple[int, int], typer.Option(help="Width and height, pixels.")] = (200, 150),
     seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 0,
@@ -153,10 +153,15 @@ def synth(
     ] = False,
 ) -> None:
     """Write synthetic data in HAM10000's own layout: seven looks that can be learned."""
+    from components.common import storage
     from pipelines.synth import write_synthetic
+    from pipelines.synth_bucket import write_synthetic_to_bucket
 
-    counts = write_synthetic(out, images, size, seed, shuffle_labels)
-    Console().print(f"Wrote {images} synthetic images to {out}: {counts}", highlight=False)
+    if storage.is_remote(out):
+        counts = write_synthetic_to_bucket(out, images, size, seed, shuffle_labels)
+    else:
+        counts = write_synthetic(storage.local_path(out), images, size, seed, shuffle_labels)
+    Console().print(f"Wrote {images} synthetic images to {out}: {counts}", highlight=False, markup=False)
 
 
 @app.command(name="compile")

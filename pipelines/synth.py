@@ -16,6 +16,8 @@ from pipelines.synth_looks import Lesion, draw_lesion, render
 
 MARKER = "SYNTHETIC.txt"
 """The file that says that a folder holds no real patients."""
+METADATA = "HAM10000_metadata.csv"
+ZIPS = ("HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip")
 
 MINIMUM_IMAGES = 70
 """Below this the rarest class would have too few lesions to be split three ways."""
@@ -109,16 +111,16 @@ def _write(folder: Path, rows: list[_Row], size: tuple[int, int], seed: int) -> 
     """Render and write everything, whole or not at all."""
     middle = len(rows) // 2
     with whole_folder(folder) as temporary:
-        for part, share in enumerate((rows[:middle], rows[middle:]), start=1):
-            with zipfile.ZipFile(temporary / f"HAM10000_images_part_{part}.zip", "w") as archive:
-                for number, row in enumerate(share, start=(part - 1) * middle):
+        for name, share, first in zip(ZIPS, (rows[:middle], rows[middle:]), (0, middle), strict=True):
+            with zipfile.ZipFile(temporary / name, "w") as archive:
+                for number, row in enumerate(share, start=first):
                     pixels = render(row.look, np.random.default_rng((seed, 2, number)), size)
                     encoded = io.BytesIO()
                     # Like the originals: high quality, full colour resolution.
                     Image.fromarray(pixels).save(encoded, "JPEG", quality=95, subsampling=0)
                     entry = zipfile.ZipInfo(f"{row.image_id}.jpg", date_time=(2018, 8, 14, 0, 0, 0))
                     archive.writestr(entry, encoded.getvalue())
-        with (temporary / "HAM10000_metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        with (temporary / METADATA).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(_COLUMNS)
             writer.writerows(row[1:] for row in sorted(rows, key=lambda row: (row.lesion_id, row.image_id)))
