@@ -7,6 +7,8 @@ What is pushed is written to images/digests.json, which `lesionflow compile` and
 """
 
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +33,7 @@ def build(
     base: Annotated[str, typer.Option(help="Base image, instead of Debian's pinned one.")] = "",
 ) -> None:
     """Build the images of the present content; push and pin them if a repository is named."""
+    check_buildx()
     with docker_client() as client:
         network = "default" if client.networks.list(names=["bridge"]) else "host"
     chosen = targets or list(TARGETS if repository else TARGETS[:2])
@@ -40,6 +43,25 @@ def build(
         pins = {f"lesionflow:{target}": _push(target, repository) for target in chosen}
         write_pins(pins)
         print(f"Pinned in {PINS_FILE.relative_to(CHECKOUT)}:", *pins.values(), sep="\n  ")
+
+
+def check_buildx() -> None:
+    """Make sure that this machine's `docker build` knows BuildKit's secrets, before anything is done.
+
+    Raises:
+        UserError: there is no docker command, or it lacks buildx. Docker before 23 does without.
+    """
+    if shutil.which("docker") is None:
+        raise UserError("There is no docker command here; install Docker with its plugin buildx, then run again.")
+    said = subprocess.run(["docker", "--version"], capture_output=True, text=True).stdout
+    version = re.search(r"Docker version ((\d+)[\w.+~-]*)", said)
+    if version is None or int(version[2]) < 23:
+        return
+    if subprocess.run(["docker", "buildx", "version"], capture_output=True).returncode:
+        raise UserError(
+            f"Docker {version[1]} builds these images with its plugin buildx, which is missing; install the package "
+            "docker-buildx-plugin (from Docker) or docker-buildx (from Debian or Ubuntu), then run again."
+        )
 
 
 def _build(target: str, base: str, network: str) -> None:
