@@ -61,11 +61,21 @@ class Checkpoint:
     optimizer: Arrays
     """Its variables, in Keras' order."""
     best: Arrays
-    """The weights after the best epoch so far."""
+    """The weights after the best epoch so far; those of the start, if no epoch was better."""
     history: list[dict[str, Any]]
     """One row for each finished epoch of this step."""
+    start: float | None = None
+    """Validation macro-F1 of what the step began with; None if that is not worth keeping."""
     under_way: UnderWay | None = None
     """The epoch after these, if it has begun."""
+
+    @property
+    def reached(self) -> tuple[int, float]:
+        """The best epoch so far, 0 for the start, and its validation macro-F1; the earliest of equals."""
+        scores = {row["epoch"]: row["val_macro_f1"] for row in self.history}
+        if self.start is not None:
+            scores = {0: self.start, **scores}
+        return max(scores.items(), key=lambda item: item[1], default=(0, -1.0))
 
 
 def save(place: str | Path, checkpoint: Checkpoint) -> None:
@@ -79,7 +89,7 @@ def save(place: str | Path, checkpoint: Checkpoint) -> None:
         checkpoint: the state to go on from.
     """
     groups = {"weights": checkpoint.weights, "optimizer": checkpoint.optimizer, "best": checkpoint.best}
-    arrays: dict[str, NDArray[Any]] = {"history": _as_array(checkpoint.history)}
+    arrays = {"history": _as_array(checkpoint.history), "start": _as_array(checkpoint.start)}
     if begun := checkpoint.under_way:
         groups |= {"generators": begun.generators, "metrics": begun.metrics}
         arrays["underway"] = _as_array({"batches": begun.batches, "seconds": begun.seconds})
@@ -119,11 +129,11 @@ def load(place: str | Path) -> Checkpoint | None:
             group, numbered, _ = name.partition("_")
             if numbered:
                 groups[group].append(archive[name])
-        history = json.loads(archive["history"].tobytes())
+        history, start = (json.loads(archive[name].tobytes()) for name in ("history", "start"))
         begun = json.loads(archive["underway"].tobytes()) if "underway" in archive else None
     generators, metrics = groups.pop("generators"), groups.pop("metrics")
     under_way = UnderWay(begun["batches"], begun["seconds"], generators, metrics) if begun else None
-    return Checkpoint(**groups, history=history, under_way=under_way)
+    return Checkpoint(**groups, history=history, start=start, under_way=under_way)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from components.common.folding import folded
 from components.common.keras_backend import compile_with_xla, untuned, whole_shares
 from components.common.program import compiled_core, core_shards
 from components.common.progress import report
-from components.common.recipe import Phase, Recipe
+from components.common.recipe import Phase, PhaseName, Recipe
 from components.common.taxonomy import LABELS
 from components.finetune.augment import augment
 from components.finetune.checkpoint import Checkpoint
@@ -148,6 +148,9 @@ def train(
     An epoch is a function of the state before it, `seed` and its number alone, so going on from a
     checkpoint gives the bits of an unbroken training.
 
+    What the step starts from is a candidate for the best epoch, too: training may make it worse. Not in the head
+    step, whose start has a random head. The history has no row of it: it is the last step's best epoch.
+
     Args:
         model: from `training_model`.
         examples: what it learns from.
@@ -160,7 +163,7 @@ def train(
         asked_to_stop: whether to save after this batch and stop.
 
     Returns:
-        The state after the last epoch. The model holds the weights of the best one.
+        The state after the last epoch. The model holds the weights of the best one, or of the start.
 
     Raises:
         Preempted: it was asked to stop, and there was more to train.
@@ -168,12 +171,14 @@ def train(
     epochs = recipe.phase(phase).epochs
     steps = steps_per_epoch(examples, recipe)
     if checkpoint is None:
-        checkpoint = Checkpoint(weights=values(model.weights), optimizer=[], best=values(model.weights), history=[])
+        start = None if phase == PhaseName.HEAD else judge(model, validation)[1]
+        checkpoint = Checkpoint(values(model.weights), [], best=values(model.weights), history=[], start=start)
+        if start is not None:
+            print(f"{phase} starts with val macro-F1 {start:.3f}", flush=True)
     else:
         assign(model.weights, checkpoint.weights)
         assign(model.optimizer.variables, checkpoint.optimizer)
     history = list(checkpoint.history)
-    best = checkpoint.best
     begun = checkpoint.under_way
     progress = BatchProgress(len(history) * steps + (begun.batches if begun else 0), epochs * steps)
     unaveraged = Unaveraged()
@@ -203,8 +208,7 @@ def train(
             # On JAX weight and average are now one buffer, which `predict` would give away: a copy, then.
             assign(model.trainable_variables, values(model.trainable_variables))
         val_loss, val_macro_f1 = judge(model, validation)
-        if val_macro_f1 > max((row["val_macro_f1"] for row in history), default=-1.0):
-            best = values(model.weights)
+        best = values(model.weights) if val_macro_f1 > checkpoint.reached[1] else checkpoint.best
         if recipe.ema:
             assign(model.trainable_variables, unaveraged.weights)
         history.append(
@@ -219,7 +223,8 @@ def train(
                 "seconds": part.seconds,
             }
         )
-        checkpoint = Checkpoint(values(model.weights), values(model.optimizer.variables), best, history)
+        now = values(model.weights), values(model.optimizer.variables)
+        checkpoint = Checkpoint(*now, best, history, checkpoint.start)
         save(checkpoint)
         report("epoch", phase=phase, epoch=epoch + 1, epochs=epochs, loss=logs["loss"][0], val_macro_f1=val_macro_f1)
         print(  # into the step's log
@@ -229,7 +234,7 @@ def train(
         )
         if asked_to_stop() and epoch + 1 < epochs:
             raise Preempted(f"Stopped by SIGTERM after epoch {epoch + 1} of {epochs}.")
-    assign(model.weights, best)
+    assign(model.weights, checkpoint.best)
     return checkpoint
 
 

@@ -90,8 +90,8 @@ def finetune(
         start: model folder of the step before; needed by `partial` and `full`.
 
     Returns:
-        Figures for the artifact's metadata: best_epoch, val_macro_f1, epochs, seconds,
-        parameters_trained, parameters_total, trains_from, resumed_at_epoch.
+        Figures for the artifact's metadata: best_epoch (0: the start, if none was better), val_macro_f1, epochs,
+        seconds, parameters_trained, parameters_total, trains_from, resumed_at_epoch.
 
     Raises:
         UserError: an input is missing, damaged or does not fit the others.
@@ -133,6 +133,7 @@ def finetune(
         final, resumed_at = _train(core, settings, name, seed, examples, judged_on, inputs, checkpoint_folder)
 
     rows = [*begin.history, *final.history]
+    best_epoch, reached = final.reached
     training = {
         "phase": name,
         "recipe": settings.model_dump(mode="json"),
@@ -143,6 +144,7 @@ def finetune(
         "fingerprint": fingerprint,
         "versions": versions(),
         "devices": chosen.text,
+        "best_epoch": best_epoch,
         "rows": {"train": len(examples.labels), "validation": len(judged_on.labels)},
     }
     deployed = core
@@ -150,10 +152,9 @@ def finetune(
         deployed = build_core(settings.backbone, settings.image_size, settings.dropout)
         deployed.set_weights(core.get_weights())
     _write_model(Path(model), deployed, settings, rows, training)
-    best = max(final.history, key=lambda row: row["val_macro_f1"])
     figures = {
-        "best_epoch": best["epoch"],
-        "val_macro_f1": best["val_macro_f1"],
+        "best_epoch": best_epoch,
+        "val_macro_f1": reached,
         "epochs": len(final.history),
         "seconds": sum(row["seconds"] for row in final.history),
         "parameters_trained": sum(int(np.prod(variable.shape)) for variable in core.trainable_variables),
@@ -161,15 +162,13 @@ def finetune(
         "trains_from": trains_from,
         "resumed_at_epoch": resumed_at,
     }
-    report("figure", text=_figure(best["val_macro_f1"], begin.history))
-    return figures
-
-
-def _figure(reached: float, history: list[dict[str, Any]]) -> str:
-    """What a step shows of itself: of its best epoch, and of the step before if that was better."""
     shown = f"val macro-F1 {reached:.3f}"
-    before = max((row["val_macro_f1"] for row in history if row["phase"] == history[-1]["phase"]), default=reached)
-    return f"{shown}, was {before:.3f} before this step" if before > reached else shown
+    if best_epoch == 0:
+        trained = max(row["val_macro_f1"] for row in final.history)
+        shown += f" of its start, which is kept: trained, {trained:.3f} at best"
+        print(shown, flush=True)
+    report("figure", text=shown)
+    return figures
 
 
 def _examples(images: str, train: str, validation: str, size: int) -> "Future[tuple[Examples, Examples]]":

@@ -51,21 +51,52 @@ def test_three_steps_learn_and_leave_a_whole_model_folder(data: Data, partial: P
     assert (training["fingerprint"], training["seed"], training["rows"]) == ("abc", 3, {"train": 84, "validation": 28})
 
 
-def test_a_step_that_ends_worse_than_it_began_says_so(
+def test_a_step_that_ends_worse_than_it_began_keeps_its_start_and_says_so(
     data: Data, partial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    figures: dict[float, dict[str, object]] = {}
+
     def shown(rate: float) -> str:
         folder = tmp_path / f"said-{rate}"
         folder.mkdir()
         monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
         changes = {"full": {**RECIPE["full"], "learning_rate": rate}}
-        data.finetune(tmp_path / f"model-{rate}", "full", start=str(partial), changes=changes)
+        figures[rate] = data.finetune(tmp_path / f"model-{rate}", "full", start=str(partial), changes=changes)
         events = [json.loads(line) for file in folder.iterdir() for line in file.read_text().splitlines()]
         return next(event["text"] for event in events if event["event"] == "figure")
 
     before = pd.read_csv(partial / "history.csv")["val_macro_f1"].max()
-    assert shown(0.5).endswith(f", was {before:.3f} before this step")
-    assert "was" not in shown(1e-6)
+    said = shown(0.5)
+    after = pd.read_csv(tmp_path / "model-0.5" / "history.csv")["val_macro_f1"].iloc[-1]
+    assert after < before
+    assert said == f"val macro-F1 {before:.3f} of its start, which is kept: trained, {after:.3f} at best"
+    assert (figures[0.5]["best_epoch"], figures[0.5]["val_macro_f1"]) == (0, before)
+    assert read_training(tmp_path / "model-0.5")["best_epoch"] == 0
+    assert same(partial, tmp_path / "model-0.5")
+
+
+def test_the_start_is_no_candidate_twice_nor_lost_when_a_step_goes_on(
+    data: Data, partial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Stopped after its first epoch, the step still knows what its start was worth."""
+    changes = {"full": {**RECIPE["full"], "epochs": 2, "learning_rate": 0.5}}
+    options = {"start": str(partial), "changes": changes, "checkpoint_folder": str(tmp_path / "c")}
+    real_save = checkpoints.save
+
+    def save(folder: Path, state: checkpoints.Checkpoint) -> None:
+        real_save(folder, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        data.finetune(tmp_path / "model", "full", **options)
+    monkeypatch.setattr(checkpoints, "save", real_save)
+    figures = data.finetune(tmp_path / "model", "full", **options)
+
+    assert (figures["resumed_at_epoch"], figures["best_epoch"], figures["epochs"]) == (1, 0, 2)
+    assert same(partial, tmp_path / "model")
+    history = pd.read_csv(tmp_path / "model" / "history.csv")
+    assert history[["phase", "epoch"]].to_numpy().tolist()[-2:] == [["full", 1], ["full", 2]]
 
 
 def test_pretrained_backbone_stays_as_it_is_while_the_head_trains(data: Data, tiny_weights: Path, tmp_path: Path):
@@ -91,7 +122,7 @@ def test_pretrained_backbone_stays_as_it_is_while_the_head_trains(data: Data, ti
 def test_the_best_epoch_by_validation_macro_f1_is_kept(
     data: Data, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    scores = iter([0.2, 0.9, 0.1])
+    scores = iter([0.1, 0.2, 0.9, 0.1])  # of the start and three epochs
     monkeypatch.setattr("components.finetune.epochs.judge", lambda *_: (1.0, next(scores)))
     epochs: list[checkpoints.Checkpoint] = []
     monkeypatch.setattr(checkpoints, "save", lambda _, state: epochs.append(state))

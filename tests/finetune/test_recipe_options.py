@@ -81,15 +81,17 @@ def test_the_average_of_the_weights_is_judged_and_kept_and_the_weights_train_on(
     data.finetune(
         tmp_path / "model", "partial", start=str(head), changes={"ema": 0.9}, checkpoint_folder=str(tmp_path / "c")
     )
+    monkeypatch.setattr(epochs, "judge", judge)
     plain: list[checkpoints.Checkpoint] = []
     monkeypatch.setattr(checkpoints, "save", lambda _, state: plain.append(state))
     data.finetune(tmp_path / "plain", "partial", start=str(head), checkpoint_folder=str(tmp_path / "c"))
     # Averaging watches the training and does not touch it.
     for averaged, other in zip(saved, plain, strict=True):
         np.testing.assert_array_equal(averaged.weights[0], other.weights[0])
-    assert not np.array_equal(judged[0], saved[0].weights[0])
-    np.testing.assert_array_equal(judged[2], saved[2].best[0])
-    np.testing.assert_array_equal(judged[2], weights(tmp_path / "model")[0])
+    assert len(judged) == 1 + 3  # the start, then each epoch
+    assert not np.array_equal(judged[1], saved[0].weights[0])
+    np.testing.assert_array_equal(judged[3], saved[2].best[0])
+    np.testing.assert_array_equal(judged[3], weights(tmp_path / "model")[0])
 
 
 STILL = {"rotation": 0, "horizontal_flip": False, "zoom": 0}
