@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from components.common.errors import GateRefused, Preempted, UserError
+from components.common.last_words import leave_last_words
 from components.common.progress import report
 
 LOG_VARIABLE = "LESIONFLOW_LOGS"
@@ -38,7 +39,7 @@ def run_step(step: str, action: Callable[P, T], *args: P.args, **kwargs: P.kwarg
 
     Raises:
         SystemExit: code 2 after a UserError, code 3 after a GateRefused, code 143 after a Preempted;
-            their sentence goes to the log and to the progress file, without a traceback.
+            their sentence goes to the log, to the progress file and to the pod's status, without a traceback.
     """
     _write_output_to_log(step)
     _end_with_runner()
@@ -52,14 +53,17 @@ def run_step(step: str, action: Callable[P, T], *args: P.args, **kwargs: P.kwarg
         refused = isinstance(error, GateRefused)
         report("failed", step=step, kind="refused" if refused else "user", message=str(error))
         print(f"{step}: {error}", file=sys.stderr)
+        leave_last_words(step, str(error), 3 if refused else 2)
         raise SystemExit(3 if refused else 2) from None
     except Preempted as error:
         report("failed", step=step, kind="crash", message=str(error))
         print(f"{step}: {error}", file=sys.stderr)
+        leave_last_words(step, str(error), 128 + signal.SIGTERM)
         raise SystemExit(128 + signal.SIGTERM) from None
     except BaseException as error:
         traceback.print_exc()  # into the log: kfp's own print would come after the report
         report("failed", step=step, kind="crash", message=f"{type(error).__name__}: {error}")
+        leave_last_words(step, f"{type(error).__name__}: {error}", 1)
         raise
     finally:
         # Python looks through all objects once more as it ends, which took 2 s after TensorFlow: it skips frozen ones.
