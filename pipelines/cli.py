@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from components.common.errors import GateRefused, UserError
-from pipelines.cluster.commands import list_, logs, status, submit
+from pipelines.cluster.commands import submit
 from pipelines.cluster.errors import ClusterError
+from pipelines.cluster.run_commands import list_, logs, status
 from pipelines.doctor.commands import doctor
 from pipelines.model_commands import compare, predict, verify
 from pipelines.schedule.commands import app as schedule_app

@@ -1,5 +1,6 @@
 """What a person sees of a run: one tidy line per step, then a summary."""
 
+import math
 import time
 from types import TracebackType
 from typing import Self
@@ -78,7 +79,7 @@ class RunDisplay:
 def step_line(state: StepState, width: int) -> str:
     """One step on one line, its name padded to `width`."""
     elapsed = time.time() - state.started if state.status == "running" else state.seconds
-    shown = "" if state.status in ("waiting", "reused") else clock(elapsed)
+    shown = "" if state.status in ("waiting", "reused") or math.isnan(elapsed) else clock(elapsed)
     figure = "" if state.status == "failed" and state.kind != "refused" else state.figure
     if state.status == "running" and state.total:
         filled = round(_BAR * min(1, state.done / state.total))

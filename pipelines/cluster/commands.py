@@ -1,24 +1,18 @@
-"""`lesionflow submit`, `status`, `logs` and `list`."""
+"""`lesionflow submit`."""
 
 import sys
-from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.cluster.options import Config, Endpoint, Experiment, KubeContext, Namespace
+from pipelines.cluster.options import Config, Endpoint, Experiment, KubeContext, Namespace, settings_of
 from pipelines.training_options import Folds, LeakGuard, Metric, MinF1, PolicyFile, Seed
 
 if TYPE_CHECKING:
     from pipelines.cluster.settings import ClusterSettings
     from pipelines.cluster.submit import Known, Submission
-
-WhichRun = Annotated[
-    str | None, typer.Argument(help="Its id, the beginning of it, or its name.", show_default="the newest")
-]
 
 
 def submit(
@@ -67,7 +61,7 @@ def submit(
     from pipelines.cluster.values import check_uri, check_values
     from pipelines.starting_weights import check_baked
 
-    settings = _settings(config, experiment, endpoint, namespace, kube_context)
+    settings = settings_of(config, experiment, endpoint, namespace, kube_context)
     parameters: dict[str, Any] = {
         "source": data,
         "checkpoints": checkpoints,
@@ -115,7 +109,7 @@ def submit(
         console.print(f"Next: lesionflow status {run.run_id}", markup=False, highlight=False, soft_wrap=True)
         return
     try:
-        raise typer.Exit(follow(client, settings, run.run_id, console, verbose))
+        raise typer.Exit(follow(client, settings, run.run_id, console, verbose, folds, registry or ""))
     except KeyboardInterrupt:
         console.print(
             f"[bold yellow]The run goes on.[/] Look again with: lesionflow status {escape(run.run_id)}; "
@@ -124,103 +118,6 @@ def submit(
             soft_wrap=True,
         )
         raise typer.Exit(130) from None
-
-
-def status(
-    run: WhichRun = None,
-    experiment: Experiment = None,
-    endpoint: Endpoint = None,
-    namespace: Namespace = None,
-    kube_context: KubeContext = None,
-    config: Config = None,
-) -> None:
-    """Show how far a run on the cluster is, step by step."""
-    from pipelines.cluster.connection import connect, run_url
-    from pipelines.cluster.runs import find_run, steps_of
-    from pipelines.display import step_line
-
-    settings = _settings(config, experiment, endpoint, namespace, kube_context)
-    client = connect(settings)
-    found = find_run(client, run, settings.experiment)
-    console = Console(file=sys.stdout)
-    started, duration, state, outcome = _facts(client, found)
-    for label, text in (
-        ("Run", f"{found.display_name}, {found.run_id}"),
-        ("See", run_url(settings, found.run_id)),
-        ("Is", ", ".join(filter(None, (state, outcome, started and f"started {started}", duration)))),
-    ):
-        if text:
-            console.print(f"{label + ':':<5} {text}", markup=False, highlight=False, soft_wrap=True)
-    steps = steps_of(found)
-    for step in steps.values():
-        console.print(step_line(step, max(map(len, steps))), highlight=False, soft_wrap=True)
-
-
-def logs(
-    run: Annotated[str, typer.Argument(help="Its id, the beginning of it, or its name.")],
-    step: Annotated[str | None, typer.Argument(help="One step.", show_default="each that has begun")] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for more until the step ends.")] = False,
-    experiment: Experiment = None,
-    endpoint: Endpoint = None,
-    namespace: Namespace = None,
-    kube_context: KubeContext = None,
-    config: Config = None,
-) -> None:
-    """Show what the steps of a run on the cluster wrote."""
-    from components.common.errors import UserError
-    from pipelines.cluster.connection import connect
-    from pipelines.cluster.logs import Logs, task_of
-    from pipelines.cluster.runs import find_run, steps_of
-
-    if step is not None:
-        task_of(step)  # a wrong name is said without the cluster
-    settings = _settings(config, experiment, endpoint, namespace, kube_context)
-    client = connect(settings)
-    found = find_run(client, run, settings.experiment)
-    begun = [name for name, state in steps_of(found).items() if state.status not in ("waiting", "reused")]
-    wanted = [step] if step is not None else begun
-    if not wanted:
-        raise UserError(f"No step of the run {found.run_id} has begun; see `lesionflow status {found.run_id}`.")
-    console = Console(file=sys.stdout)
-    for name in wanted:
-        if len(wanted) > 1:
-            console.print(f"[bold]{name}[/]", highlight=False)
-        try:
-            # With several steps only the last can still be writing.
-            with closing(Logs(client, settings).lines(found, name, follow and name == wanted[-1])) as lines:
-                for line in lines:
-                    console.print(line, markup=False, highlight=False, soft_wrap=True)
-        except UserError as error:
-            if len(wanted) == 1:
-                raise
-            console.print(str(error), style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-def list_(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the newest.")] = 10,
-    experiment: Experiment = None,
-    endpoint: Endpoint = None,
-    namespace: Namespace = None,
-    kube_context: KubeContext = None,
-    config: Config = None,
-) -> None:
-    """List the newest runs of an experiment on the cluster."""
-    from pipelines.cluster.connection import connect
-    from pipelines.cluster.runs import newest_runs
-
-    settings = _settings(config, experiment, endpoint, namespace, kube_context)
-    client = connect(settings)
-    runs = newest_runs(client, settings.experiment, limit)
-    Console(file=sys.stdout).print(_table(client, runs))
-
-
-def _settings(
-    config: Path | None, experiment: str | None, endpoint: str | None, namespace: str | None, kube_context: str | None
-) -> "ClusterSettings":
-    from pipelines.cluster.settings import ClusterSettings
-
-    flags = {"experiment": experiment, "endpoint": endpoint, "namespace": namespace, "kube_context": kube_context}
-    return ClusterSettings.load(config, **flags)
 
 
 def _look(settings: "ClusterSettings", submission: "Submission") -> tuple["Known | None", str]:
@@ -266,30 +163,3 @@ def _show_plan(console: Console, submission: "Submission", known: "Known | None"
             f"What the cluster has already is not known: {unknown}", style="yellow", markup=False, soft_wrap=True
         )
     console.print("Nothing was sent.", highlight=False)
-
-
-def _table(client: Any, runs: Any) -> Any:
-    """Runs as a table that fits 80 columns. Only the beginning of an id is shown, which will do to name a run."""
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("run", "name", "state", "started", "duration", "verdict"):
-        table.add_column(title, no_wrap=title != "name", overflow="fold")
-    for run in runs:
-        started, duration, state, outcome = _facts(client, run)
-        table.add_row(*map(escape, (run.run_id[:8], run.display_name or "", state, started, duration, outcome)))
-    return table
-
-
-def _facts(client: Any, run: Any) -> tuple[str, str, str, str]:
-    """When a run started, how long it took, its state and its verdict, in words."""
-    from pipelines.cluster.runs import moment, seconds_of, verdict
-    from pipelines.display import clock
-
-    started, seconds = moment(run.created_at), seconds_of(run)
-    return (
-        f"{started.astimezone():%Y-%m-%d %H:%M}" if started else "",
-        "" if seconds is None else clock(seconds),
-        (run.state or "PENDING").lower(),
-        verdict(client, run),
-    )

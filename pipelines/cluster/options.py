@@ -4,9 +4,12 @@ There is none for a token: what is on a command line is in the shell's history a
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pipelines.cluster.settings import ClusterSettings
 
 Endpoint = Annotated[
     str | None,
@@ -23,3 +26,13 @@ Config = Annotated[
     ),
 ]
 Experiment = Annotated[str | None, typer.Option(help="Experiment of the runs.", show_default="lesionflow")]
+
+
+def settings_of(
+    config: Path | None, experiment: str | None, endpoint: str | None, namespace: str | None, kube_context: str | None
+) -> "ClusterSettings":
+    """The settings of a command that was given these options; raises as `ClusterSettings.load`."""
+    from pipelines.cluster.settings import ClusterSettings
+
+    flags = {"experiment": experiment, "endpoint": endpoint, "namespace": namespace, "kube_context": kube_context}
+    return ClusterSettings.load(config, **flags)

@@ -106,6 +106,8 @@ def _workflow_nodes(core_api: Any, namespace: str, run_id: str) -> Iterable[dict
     """
     from kubernetes.client import CustomObjectsApi
 
+    from pipelines.cluster.workflow import nodes_of
+
     objects = CustomObjectsApi(core_api.api_client)
     labels = f"{RUN_LABEL}={run_id}"
     try:
@@ -119,7 +121,7 @@ def _workflow_nodes(core_api: Any, namespace: str, run_id: str) -> Iterable[dict
         )
     except (Denied, Missing):
         return []
-    nodes = [node for workflow in found["items"] for node in workflow.get("status", {}).get("nodes", {}).values()]
+    nodes = [node for workflow in found["items"] for node in nodes_of(workflow)]
     return sorted((node for node in nodes if node.get("type") == "Pod"), key=lambda node: str(node.get("startedAt")))
 
 

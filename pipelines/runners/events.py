@@ -27,7 +27,7 @@ class StepState:
     started: float = 0.0
     """Unix time."""
     seconds: float = 0.0
-    """The step's own work, without the start of its process."""
+    """The step's own work, without the start of its process; not a number if it is not known."""
     pid: int | None = None
     figure: str = ""
     """The figure that matters, in a few words."""

@@ -1,18 +1,19 @@
 """A user's machine before a cluster: the stand-in API server, pinned images, and the command itself."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_kube import FakeKube
 from in_process import TOKEN, Command, run_here
 from kfp_api import strict
 from kfp_api.server import KfpApiServer
 
 from components.common.container_image import CPU_IMAGE, GPU_IMAGE, LEAN_IMAGE
 from pipelines import images
-from pipelines.cluster import follow, submit, transport
+from pipelines.cluster import follow, logs, run_reader, submit, transport
 from pipelines.cluster.settings import _SECRETS, _VARIABLES
 
 
@@ -28,6 +29,7 @@ def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(follow, "PERIOD", 0.01)
     monkeypatch.setattr(follow, "TICK", 0.002)
+    monkeypatch.setattr(logs, "PERIOD", 0.002)
 
 
 @pytest.fixture
@@ -37,6 +39,17 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Generator[KfpApiServer]:
         monkeypatch.setenv("KF_PIPELINES_ENDPOINT", server.url)
         monkeypatch.setenv("KFP_EXISTING_TOKEN", TOKEN)
         yield server
+
+
+@pytest.fixture
+def with_kube(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeKube], FakeKube]:
+    """Let Kubernetes tell of the run what a test says."""
+
+    def use(kube: FakeKube) -> FakeKube:
+        monkeypatch.setattr(run_reader, "KubeRuns", lambda _: kube)
+        return kube
+
+    return use
 
 
 @pytest.fixture

@@ -1,18 +1,22 @@
-"""`lesionflow status`, `logs` and `list` against the stand-in API servers of KFP and Kubernetes."""
+"""`lesionflow status`, `logs` and `list` against the stand-in API server of KFP and runs as Argo keeps them."""
 
-from collections.abc import Generator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import kube_api.server
 import pytest
+from fake_kube import FakeKube
 from in_process import TOKEN, Command
-from kfp_api.scripted import done, lines_of, task, work
+from kfp_api import argo
+from kfp_api.scripted import Attempt, Step, details, done, lines_of, words, work
 from kfp_api.server import KfpApiServer
-from kube_api.server import KubeApiServer
+from recordings import KFP, recorded
 
 from pipelines.cluster.connection import connect
 from pipelines.cluster.settings import ClusterSettings
+from pipelines.doctor.cluster_access import Denied
+
+WithKube = Callable[[FakeKube], FakeKube]
+LOST = Attempt("Error", "pod deleted")
 
 SPEC = {
     "pipelineInfo": {"name": "lesionflow-training"},
@@ -31,15 +35,14 @@ def runs(api: KfpApiServer) -> list[str]:
     for name in ("first", "second", "third"):
         run: Any = {"display_name": name, "experiment_id": experiment.experiment_id, "pipeline_spec": SPEC}
         ids.append(client.runs.run_service_create_run(run=run).run_id)
-    api.set_run(ids[0], "SUCCEEDED", done())
-    api.set_run(ids[1], "FAILED", [*done("gate", "promote"), *work("gate", "FAILED")])
-    api.set_run(ids[2], "RUNNING", [*work("fingerprint", "SUCCEEDED"), *work("ingest", "RUNNING")])
+    api.set_run(ids[0], "SUCCEEDED", details(done(), "SUCCEEDED"))
+    api.set_run(ids[1], "FAILED", details([*done("gate", "export", "promote"), *work("gate", "Failed")], "FAILED"))
+    api.set_run(ids[2], "RUNNING", details([*work("fingerprint"), *work("ingest", "Running")]))
     api.requests.clear()
     return ids
 
 
 def test_list_shows_the_newest_first(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
-    api.runs[runs[2]]["finished_at"] = "1970-01-01T00:00:00Z"  # the real server's "not yet"
     result = lesionflow("list")
     assert result.code == 0
     rows = [line.split() for line in result.out.splitlines()]
@@ -79,6 +82,45 @@ def test_status_of_the_newest(runs: list[str], api: KfpApiServer, lesionflow: Co
         ["·", "duplicates", "waiting"],
     ]
     assert len(lines) == 12
+    assert result.out.count("Kubernetes does not tell of this run (There is no kubeconfig at") == 1
+
+
+def test_status_from_the_workflow(runs: list[str], lesionflow: Command, with_kube: WithKube) -> None:
+    """It knows of attempts and why one waits, and is right about a run whose details have gone stale."""
+    again = work("finetune", "Running", LOST, Attempt("Pending"))
+    with_kube(FakeKube(("RUNNING", [*done(*argo.TRAINING[5:]), *again]), compressed=True))
+    lines = [" ".join(line) for line in lines_of(lesionflow("status").out)]
+    assert lines[4:7] == [
+        "✓ balance done 10.0 s",
+        "· finetune-head waiting attempt 2, 1 lost its pod",
+        "· finetune-partial waiting",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "verdict"),
+    [("succeeded-compressed", "SUCCEEDED", "passed"), ("folds-compressed", "FAILED", "stopped"),
+     ("refused", "FAILED", "refused"), ("reused", "SUCCEEDED", "passed")],
+)  # fmt: skip
+def test_status_of_a_real_run(
+    runs: list[str], api: KfpApiServer, lesionflow: Command, with_kube: WithKube, name: str, state: str, verdict: str
+) -> None:
+    """What KFP and Argo really said of one, past 1 MB or not."""
+    kube = with_kube(FakeKube())
+    kube.workflow = lambda _: recorded(f"kubernetes/workflow-{name}.json.gz")  # type: ignore[method-assign]
+    packed = ".json" if (KFP / "api" / f"run-{name}.json").is_file() else ".json.gz"
+    api.runs[runs[2]] = {**recorded(f"api/run-{name}{packed}"), "run_id": runs[2]}
+    result = lesionflow("status", runs[2])
+    assert f"{state.lower()}, {verdict}" in result.out
+    states = {line[1]: line[2] for line in lines_of(result.out)}
+    expected = {
+        "succeeded-compressed": {"ingest": "reused", "finetune-partial": "done", "promote": "done"},
+        "folds-compressed": {"split": "done", "finetune-head": "killed", "evaluate": "waiting", "pool": "waiting"},
+        "refused": {"finetune-full": "reused", "gate": "failed", "export": "waiting"},
+        "reused": {"evaluate": "reused", "gate": "done", "export": "reused", "promote": "done"},
+    }[name]
+    assert expected.items() <= states.items()
+    assert " 0.0 s" not in result.out
 
 
 @pytest.mark.parametrize("how", ["id", "prefix", "name"])
@@ -103,8 +145,8 @@ def test_a_name_of_two_runs(runs: list[str], api: KfpApiServer, lesionflow: Comm
 
 
 def test_skipped_for_the_cache_or_for_a_failure(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
-    tasks = [task("fingerprint", "SUCCEEDED"), task("ingest", "SKIPPED"), task("split", "FAILED")]
-    api.set_run(runs[2], "FAILED", [*tasks, task("balance", "SKIPPED")])
+    steps = [*work("fingerprint"), *work("ingest", "Cached"), *work("split", "Failed"), *work("balance", "Omitted")]
+    api.set_run(runs[2], "FAILED", details(steps, "FAILED"))
     states = {line[1]: line[2] for line in lines_of(lesionflow("status").out)}
     assert states["ingest"] == "reused"
     assert states["balance"] == "waiting"
@@ -117,16 +159,45 @@ def test_an_api_of_a_newer_kfp(runs: list[str], api: KfpApiServer, lesionflow: C
 
 
 def test_log_of_one_step(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
-    api.set_log(runs[2], "lesionflow-ingest-pod", "10 images [of 20]\n20 images\n")
+    """From KFP's API alone, which knows a log by the name of its pod and tells that of no task."""
+    api.set_log(runs[2], argo.pod_of(Step("ingest")), "10 images [of 20]\n20 images\n")
     result = lesionflow("logs", "third", "ingest")
     assert (result.code, result.out) == (0, "10 images [of 20]\n20 images\n")
-    assert lesionflow("logs", "third", "ingest", "--follow").out == result.out
-    assert api.requests[-1][1].endswith("/log?follow=true")
+
+
+def test_log_that_is_followed_without_kubernetes(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
+    """KFP's API cannot follow a log; asked again, it tells more."""
+    pod, asked = argo.pod_of(Step("ingest")), iter(range(99))
+
+    def work_on() -> None:
+        if "/log" in api.requests[-1][1]:
+            written = min(3, next(asked) + 1)
+            api.set_log(runs[2], pod, "".join(f"{number}\n" for number in range(written)))
+            if written == 3:
+                api.set_run(runs[2], "RUNNING", details([*work("fingerprint"), *work("ingest")]))
+
+    api.after_request = work_on
+    result = lesionflow("logs", "third", "ingest", "--follow")
+    assert (result.code, result.out) == (0, "0\n1\n2\n")
+    assert "Kubernetes does not tell of this run" in result.err
+
+
+def test_log_of_a_retried_step_of_a_fold_without_kubernetes(
+    runs: list[str], api: KfpApiServer, lesionflow: Command
+) -> None:
+    """The newest attempt's, found by what its pod must be called."""
+    again = Step("finetune", "Running", (LOST, Attempt("Running")), fold=1)
+    steps = [Step("fingerprint"), Step("finetune", fold=0), again]
+    api.set_run(runs[2], "RUNNING", details(steps, folds=2))
+    api.runs[runs[2]]["runtime_config"] = {"parameters": {"source": "gs://b"}}
+    for attempt in (0, 1):
+        api.set_log(runs[2], argo.pod_of(again, attempt, argo.FOLDED), f"attempt {attempt}\n")
+    assert lesionflow("logs", "third", "finetune-head", "--fold", "2").out == "attempt 1\n"
 
 
 def test_log_of_all_steps(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
-    api.set_log(runs[2], "lesionflow-ingest-pod", "20 images\n")
-    api.set_log(runs[2], "lesionflow-fingerprint-pod", "a digest\n")
+    api.set_log(runs[2], argo.pod_of(Step("ingest")), "20 images\n")
+    api.set_log(runs[2], argo.pod_of(Step("fingerprint")), "a digest\n")
     assert lesionflow("logs", "third").out == "fingerprint\na digest\ningest\n20 images\n"
 
 
@@ -136,63 +207,113 @@ def test_log_of_what_is_no_step(runs: list[str], api: KfpApiServer, lesionflow: 
 
 
 def test_log_that_can_be_had_nowhere(runs: list[str], lesionflow: Command) -> None:
-    sentence = lesionflow("logs", "third", "ingest").sentence()
-    assert "kubeconfig" in sentence
-
-
-@pytest.fixture
-def kube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[KubeApiServer]:
-    """Kubernetes' stand-in, taught to tell any pod's log."""
-    answer = kube_api.server._Handler._answer
-
-    def with_logs(handler: Any) -> None:
-        path, _, query = handler.path.partition("?")
-        if not path.endswith("/log"):
-            return answer(handler)
-        text = f"of {path.split('/')[-2]}, {query}\n".encode()
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(text)))
-        handler.end_headers()
-        handler.wfile.write(text)
-
-    monkeypatch.setattr(kube_api.server._Handler, "_answer", with_logs)
-    with KubeApiServer() as server:
-        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))
-        yield server
-
-
-def pod(run_id: str, name: str, node: str, created: str = "2026-03-01T12:00:00Z") -> dict[str, Any]:
-    return {
-        "metadata": {
-            "name": name,
-            "namespace": "kubeflow",
-            "creationTimestamp": created,
-            "labels": {"pipeline/runid": run_id},
-            "annotations": {"workflows.argoproj.io/node-name": f"lesionflow-x.root.{node}"},
-        },
-        "spec": {"containers": [{"name": "main", "image": "i"}]},
-        "status": {"phase": "Running"},
-    }
-
-
-def test_log_from_the_pod(runs: list[str], kube: KubeApiServer, lesionflow: Command) -> None:
-    """The newest attempt, not the driver."""
-    kube.add("pods", pod(runs[2], "attempt-1", "ingest.executor(0)"))
-    kube.add("pods", pod(runs[2], "driver", "ingest-driver", "2026-03-01T14:00:00Z"))
-    kube.add("pods", pod(runs[2], "attempt-2", "ingest.executor(1)", "2026-03-01T13:00:00Z"))
-    kube.add("pods", pod(runs[1], "other-run", "ingest.executor", "2026-03-01T14:00:00Z"))
+    """KFP answers 200, with an error where the log should be."""
     result = lesionflow("logs", "third", "ingest")
-    assert (result.code, result.out) == (0, "of attempt-2, container=main&follow=False\n")
+    assert result.code == 2
+    assert "The log of ingest cannot be had: Kubeflow Pipelines has none (" in result.sentence()
+    assert "NoSuchKey: The specified key does not exist" in result.sentence()
+    assert "kubeconfig" in result.sentence()
+
+
+def test_log_as_the_real_server_answered(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
+    api.set_log(
+        runs[2], argo.pod_of(Step("ingest")), (KFP / "api" / "log-finished.http").read_text().partition("\n\n")[2]
+    )
+    result = lesionflow("logs", "third", "ingest")
+    assert result.code == 0
+    assert "launcher_v2.go" in result.out
+    api.set_log(
+        runs[2], argo.pod_of(Step("ingest")), (KFP / "api" / "log-missing.http").read_text().partition("\n\n")[2]
+    )
+    result = lesionflow("logs", "third", "ingest")
+    assert (result.code, result.out) == (2, "")
+    assert "cannot be had" in result.sentence()
+
+
+def test_log_of_a_running_step_from_its_pod(runs: list[str], lesionflow: Command, with_kube: WithKube) -> None:
+    """KFP has none of a step that runs. The newest attempt, not the driver."""
+    steps = [Step("fingerprint"), *work("ingest", "Running", LOST, Attempt("Running"))]
+    kube = with_kube(FakeKube(("RUNNING", steps)))
+    kube.logs = {argo.pod_of(steps[1], 0): "first\n", argo.pod_of(steps[1], 1): "second\n"}
+    result = lesionflow("logs", "third", "ingest")
+    assert (result.code, result.out, result.err) == (0, "second\n", "")
+
+
+def test_log_that_is_followed_through_a_retry(runs: list[str], lesionflow: Command, with_kube: WithKube) -> None:
+    once, twice = work("ingest", "Running")[0], work("ingest", "Running", LOST, Attempt("Running"))[0]
+    waits = work("ingest", "Running", LOST, Attempt("Pending"))[0]
+    ends = work("ingest", "Succeeded", LOST, Attempt("Succeeded"))[0]
+    # The first two looks are the command's own.
+    kube = with_kube(FakeKube(*(("RUNNING", [step]) for step in (once, once, once, waits, twice, ends))))
+    kube.logs = {argo.pod_of(twice, 0): "epoch 1\nepo", argo.pod_of(twice, 1): "epoch 2\n"}
+    result = lesionflow("logs", "third", "ingest", "--follow")
+    assert (result.code, result.out) == (0, "epoch 1\nepo\nepoch 2\n")
+    assert result.err == "ingest goes on in another pod, attempt 2:\n"
+
+
+def test_log_of_a_step_that_is_followed_from_before_it_begins(
+    runs: list[str], lesionflow: Command, with_kube: WithKube
+) -> None:
+    running, ended = work("split", "Running"), work("split")
+    kube = with_kube(FakeKube(*(("RUNNING", step) for step in ([], [], work("split", "Pending"), running, ended))))
+    kube.logs = {argo.pod_of(running[0]): "split\n"}
+    assert lesionflow("logs", "third", "split", "--follow").out == "split\n"
+
+
+def test_log_of_a_step_whose_pod_waits(runs: list[str], lesionflow: Command, with_kube: WithKube) -> None:
+    reason = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
+    with_kube(FakeKube(("RUNNING", work("ingest", "Running", Attempt("Pending", reason)))))
+    sentence = lesionflow("logs", "third", "ingest").sentence()
+    assert "The step ingest has not written anything: its pod is not running yet: Unschedulable: 0/1 nodes" in sentence
+
+
+def test_log_of_a_step_in_several_folds(
+    runs: list[str], api: KfpApiServer, lesionflow: Command, with_kube: WithKube
+) -> None:
+    steps = [Step("split", fold=0), Step("split", "Running", fold=1), Step("split", "Pending", fold=2)]
+    kube = with_kube(FakeKube(("RUNNING", steps), folds=3))
+    kube.logs = {argo.pod_of(step, 0, argo.FOLDED): f"fold {step.fold}\n" for step in steps[:2]}
+    result = lesionflow("logs", "third", "split")
+    assert "fold 0\nfold 1\n" in result.out
+    assert "split of fold 1:\nsplit of fold 2:\n" in result.err
+    assert lesionflow("logs", "third", "split", "--fold", "2").out == "fold 1\n"
+    assert "has 3 folds; there is no fold 4" in lesionflow("logs", "third", "split", "--fold", "4").sentence()
+    assert "has no step promote" in lesionflow("logs", "third", "promote").sentence()
+
+
+def test_log_of_a_step_that_was_reused(runs: list[str], lesionflow: Command, with_kube: WithKube) -> None:
+    with_kube(FakeKube(("RUNNING", work("ingest", "Cached"))))
+    assert "its result was reused from an earlier run" in lesionflow("logs", "third", "ingest").sentence()
 
 
 @pytest.mark.parametrize("denied", [True, False])
 def test_log_of_a_pod_that_is_gone_or_secret(
-    runs: list[str], kube: KubeApiServer, lesionflow: Command, denied: bool
+    runs: list[str], api: KfpApiServer, lesionflow: Command, with_kube: WithKube, denied: bool
 ) -> None:
+    """KFP's own copy is the next best; where there is none, both reasons are said."""
+    kube = with_kube(FakeKube(("RUNNING", work("ingest", "Running"))))
     if denied:
-        kube.denied.add("list pods")
+
+        def refuse(*_: Any) -> None:
+            raise Denied('pods "x" is forbidden')
+
+        kube.log = refuse  # type: ignore[method-assign]
     sentence = lesionflow("logs", "third", "ingest").sentence()
-    assert ("forbidden" if denied else "its pod is gone") in sentence
+    assert ("is forbidden" if denied else "is gone") in sentence
+    api.set_log(runs[2], argo.pod_of(Step("ingest")), "20 images\n")
+    assert lesionflow("logs", "third", "ingest").out == "20 images\n"
+
+
+def test_list_tells_refused_from_stopped(
+    runs: list[str], api: KfpApiServer, lesionflow: Command, with_kube: WithKube
+) -> None:
+    """KFP says FAILED of both; past 1 MB the gate is not even in its details."""
+    refused = [*done("gate", "export", "promote"), *work("gate", "Failed", words("gate", "0.5 is below 0.7.", 3))]
+    api.set_run(runs[1], "FAILED", details(done(*argo.TRAINING[6:])))
+    with_kube(FakeKube(("FAILED", refused), compressed=True))
+    assert "refused" in lesionflow("list").out
+    with_kube(FakeKube(("FAILED", done(*argo.TRAINING[6:])), message="Stopped with strategy 'Terminate'"))
+    assert "stopped" in lesionflow("list").out
 
 
 def test_secrets_stay_secret(runs: list[str], api: KfpApiServer, lesionflow: Command, caplog: Any) -> None:

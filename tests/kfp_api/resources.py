@@ -8,18 +8,33 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from kfp_api import strict
+from kfp_api import strict, words
 from kfp_api.listing import listing
 from kfp_api.strict import ApiError
 
 Store = dict[str, dict[str, Any]]
 FINISHED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
+NEVER = "1970-01-01T00:00:00Z"
+"""KFP's "not yet"."""
+
+
+class Text(str):
+    """An answer that is no JSON."""
 
 
 class Resources:
-    """Pipelines, versions, experiments, runs and recurring runs: id -> what the server would answer, oldest first."""
+    """Pipelines, versions, experiments, runs and recurring runs: id -> what the server would answer, oldest first.
+
+    Attributes:
+        multi_user: whether it is a KFP of several users, which wants a namespace in every list.
+        forbidden: (verb, kind of thing) that the caller may not do: ("terminate", "runs").
+        foreign: namespaces into which the caller may not look.
+    """
 
     def __init__(self) -> None:
+        self.multi_user = False
+        self.forbidden: set[tuple[str, str]] = set()
+        self.foreign: set[str] = set()
         self.pipelines: Store = {}
         self.versions: Store = {}
         self.experiments: Store = {}
@@ -120,7 +135,7 @@ class Resources:
         name = given["display_name"]
         same = (name, given.get("namespace") or None)
         if any((e["display_name"], e.get("namespace")) == same for e in self.experiments.values()):
-            raise ApiError(409, f"Already exist error: The name {name} already exist. Please specify a new name")
+            raise words.experiment_exists(name)
         return _add(self.experiments, "experiment_id", given, storage_state="AVAILABLE")
 
     def _archive_experiment(self, experiment_id: str, verb: str, query: dict[str, str], body: Any) -> Any:
@@ -139,7 +154,7 @@ class Resources:
         given = strict.request("V2beta1Run", body, allowed, {"experiment_id", "display_name"})
         self._check_source(given)
         moment = now()
-        more = {"state": "PENDING", "storage_state": "AVAILABLE", "scheduled_at": moment,
+        more = {"state": "PENDING", "storage_state": "AVAILABLE", "scheduled_at": moment, "finished_at": NEVER,
                 "state_history": [{"update_time": moment, "state": "PENDING"}]}  # fmt: skip
         return _add(self.runs, "run_id", given, **more)
 
@@ -161,6 +176,7 @@ class Resources:
 
     def _check_source(self, given: dict[str, Any]) -> None:
         _find(self.experiments, given["experiment_id"])
+        version_id: str | None = ""
         if ("pipeline_spec" in given) == ("pipeline_version_reference" in given):
             raise ApiError(400, "exactly one of pipeline_spec and pipeline_version_reference is needed")
         if reference := given.get("pipeline_version_reference"):
@@ -171,12 +187,19 @@ class Resources:
                 mine = [v for v in self.versions.values() if v["pipeline_id"] == reference["pipeline_id"]]
                 if not mine:
                     raise ApiError(404, "the pipeline has no version")
-                version = mine[-1]
+                version, version_id = mine[-1], None
             spec = version["pipeline_spec"]
         else:
             spec = given["pipeline_spec"]
             strict.package(json.dumps(spec.get("pipeline_spec", spec)).encode())
-        strict.inputs(spec, given.get("runtime_config", {}).get("parameters") or {})
+        try:
+            strict.inputs(spec, given.get("runtime_config", {}).get("parameters") or {})
+        except ApiError as error:
+            kind = "recurring run" if "trigger" in given else "run"
+            where = "on the latest pipeline version" if version_id is None else "on the pipeline version"
+            raise ApiError(
+                400, f"Failed to create a {kind}: Failed to validate the input parameters {where}: {error}", error.inner
+            ) from None
         given.setdefault("service_account", "pipeline-runner")  # as the real server does
 
     def _run_verb(self, run_id: str, verb: str, query: dict[str, str], body: Any) -> Any:
@@ -184,14 +207,16 @@ class Resources:
         if verb in ("archive", "unarchive"):
             run["storage_state"] = "ARCHIVED" if verb == "archive" else "AVAILABLE"
         elif verb == "terminate":
-            if run["state"] in FINISHED:
+            if ("terminate", "runs") in self.forbidden:
+                experiment = self.experiments.get(run["experiment_id"], {})
+                raise words.may_not_terminate(run_id, experiment.get("namespace", "kubeflow"))
+            if run.get("state") in FINISHED:
                 raise ApiError(400, f"run {run_id} cannot be terminated: it is {run['state']}")
             run["state"] = "CANCELING"
         else:
-            if run["state"] not in ("FAILED", "CANCELED"):
+            if run.get("state") not in ("FAILED", "CANCELED"):
                 raise ApiError(400, f"run {run_id} cannot be retried: it is {run['state']}")
-            run["state"] = "PENDING"
-            run.pop("finished_at", None)
+            run |= {"state": "PENDING", "finished_at": NEVER}
         return {}
 
     def _switch(self, recurring_run_id: str, verb: str, query: dict[str, str], body: Any) -> Any:
@@ -199,13 +224,26 @@ class Resources:
         _find(self.recurring_runs, recurring_run_id).update(mode=mode, status=f"{mode}D")
         return {}
 
-    def _log(self, run_id: str, node_id: str, query: dict[str, str], body: Any) -> Any:
-        details = _find(self.runs, run_id).get("run_details", {}).get("task_details", [])
-        names = [node_id, *(task.get("display_name", "") for task in details if task.get("pod_name") == node_id)]
-        for name in names:
-            if (run_id, name) in self._logs:
-                return self._logs[run_id, name]
-        raise ApiError(500, f"Failed to read run log: pods {node_id!r} not found")  # 500, as the real one
+    def _log(self, run_id: str, pod: str, query: dict[str, str], body: Any) -> Text:
+        """What a pod wrote. Whatever goes wrong, the status is 200: the error stands where the log should."""
+        _find(self.runs, run_id)
+        if (run_id, pod) in self._logs:
+            return Text(self._logs[run_id, pod])
+        return Text(words.no_log(run_id, pod))
+
+    def _healthz(self, query: dict[str, str], body: Any) -> Any:
+        about = {"commit_sha": "unknown", "tag_name": "unknown", "pipeline_store": "database"}
+        return about | ({"multi_user": True} if self.multi_user else {})  # what is false is left out
+
+    def _run(self, run_id: str, query: dict[str, str], body: Any) -> Any:
+        if run_id not in self.runs:
+            raise words.no_run(run_id)
+        return self.runs[run_id]
+
+    def _pipeline(self, pipeline_id: str, query: dict[str, str], body: Any) -> Any:
+        if pipeline_id not in self.pipelines:
+            raise words.no_pipeline(pipeline_id)
+        return self.pipelines[pipeline_id]
 
 
 def _trigger(trigger: dict[str, Any]) -> dict[str, Any]:
@@ -228,7 +266,7 @@ def _trigger(trigger: dict[str, Any]) -> dict[str, Any]:
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _add(store: Resources, id_field: str, given: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -239,7 +277,7 @@ def _add(store: Resources, id_field: str, given: dict[str, Any], **more: Any) ->
 
 def _find(store: Resources, identifier: str) -> dict[str, Any]:
     if identifier not in store:
-        raise ApiError(404, f"ResourceNotFoundError: {identifier!r} not found")
+        raise ApiError(404, f"ResourceNotFoundError: {identifier} not found", f"{identifier} not found")
     return store[identifier]
 
 
@@ -268,6 +306,8 @@ def _delete(store: str) -> Callable[..., Any]:
 
 def _list(name: str, store: str, key: str = "") -> Callable[..., Any]:
     def list_them(self: Resources, query: dict[str, str], body: Any) -> Any:
+        if store == "runs" and (namespace := query.get("namespace", "")) in self.foreign:
+            raise words.may_not_list(namespace)
         items = list(getattr(self, store).values())
         for scope in ("experiment_id", "namespace"):
             if query.get(scope):
@@ -280,13 +320,13 @@ def _list(name: str, store: str, key: str = "") -> Callable[..., Any]:
 _V2 = "/apis/v2beta1"
 _ID = "([^/:]+)"
 _ROUTES: list[tuple[str, str, set[str], Callable[..., Any]]] = [
-    ("GET", f"{_V2}/healthz", set(), lambda self, query, body: {"multi_user": False}),
+    ("GET", f"{_V2}/healthz", set(), Resources._healthz),
     ("POST", f"{_V2}/pipelines/upload", {*_UPLOAD, "namespace"}, Resources._upload_pipeline),
     ("POST", f"{_V2}/pipelines/upload_version", {*_UPLOAD, "pipelineid"}, Resources._upload_version),
     ("GET", f"{_V2}/pipelines/names/{_ID}", {"namespace"}, Resources._pipeline_by_name),
     ("POST", f"{_V2}/pipelines", set(), Resources._create_pipeline),
     ("GET", f"{_V2}/pipelines", {*_PAGE, "namespace"}, _list("V2beta1Pipeline", "pipelines")),
-    ("GET", f"{_V2}/pipelines/{_ID}", set(), _get("pipelines")),
+    ("GET", f"{_V2}/pipelines/{_ID}", set(), Resources._pipeline),
     ("DELETE", f"{_V2}/pipelines/{_ID}", {"cascade"}, Resources._delete_pipeline),
     ("POST", f"{_V2}/pipelines/{_ID}/versions", set(), Resources._create_version),
     ("GET", f"{_V2}/pipelines/{_ID}/versions", _PAGE, Resources._list_versions),
@@ -299,7 +339,7 @@ _ROUTES: list[tuple[str, str, set[str], Callable[..., Any]]] = [
     ("POST", f"{_V2}/experiments/{_ID}:(archive|unarchive)", set(), Resources._archive_experiment),
     ("POST", f"{_V2}/runs", {"experiment_id"}, Resources._create_run),
     ("GET", f"{_V2}/runs", {*_PAGE, "namespace", "experiment_id"}, _list("V2beta1Run", "runs")),
-    ("GET", f"{_V2}/runs/{_ID}", {"experiment_id"}, _get("runs")),
+    ("GET", f"{_V2}/runs/{_ID}", {"experiment_id"}, Resources._run),
     ("DELETE", f"{_V2}/runs/{_ID}", {"experiment_id"}, _delete("runs")),
     ("POST", f"{_V2}/runs/{_ID}:(archive|unarchive|terminate|retry)", {"experiment_id"}, Resources._run_verb),
     ("POST", f"{_V2}/recurringruns", set(), Resources._create_recurring_run),

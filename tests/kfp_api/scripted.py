@@ -1,54 +1,49 @@
 """Runs on the stand-in API server whose steps do what a test says; nothing is really run."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from kfp_api import argo
+from kfp_api.argo import Attempt, Step
 from kfp_api.server import KfpApiServer
 
-from pipelines.training import TASKS
-
-START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-Tasks = list[dict[str, Any]]
+Steps = list[Step]
 
 
-def task(name: str, state: str, seconds: float = 10, **more: Any) -> dict[str, Any]:
-    """KFP's account of one task; one that has not begun or not ended carries 1970, as the real server has it."""
-    never = "1970-01-01T00:00:00Z"
-    ended = state in ("SUCCEEDED", "FAILED", "SKIPPED")
-    return {
-        "display_name": name,
-        "state": state,
-        "start_time": START.isoformat() if state != "PENDING" else never,
-        "end_time": (START + timedelta(seconds=seconds)).isoformat() if ended else never,
-        **more,
-    }
+def work(task: str, phase: str = "Succeeded", *attempts: Attempt, fold: int | None = None) -> Steps:
+    """One task, with the pods that did its work."""
+    return [Step(task, phase, attempts, fold)]
 
 
-def work(name: str, state: str, executor: str | None = None, **more: Any) -> Tasks:
-    """A task with its driver and the pod that does its work, as Argo's nodes appear in KFP's account."""
-    pod = f"lesionflow-{name}-pod"
-    return [
-        task(f"{name}-driver", "SUCCEEDED"),
-        task(name, state, child_tasks=[{"pod_name": pod}], **more),
-        task("executor", executor or state, pod_name=pod),
-    ]
-
-
-def done(*but: str) -> Tasks:
+def done(*but: str) -> Steps:
     """Every task finished, except the named ones, which have not begun."""
-    return [entry for name in TASKS if name not in but for entry in work(name, "SUCCEEDED")]
+    return [Step(task) for task in argo.TRAINING if task not in but]
 
 
-def play(api: KfpApiServer, *scenes: tuple[str, Tasks]) -> None:
+def words(step: str, sentence: str, status: int) -> Attempt:
+    """A pod whose step left last words, as they stand in Argo's account of it."""
+    return Attempt("Failed", f"main: Error (exit code 1): {step}: {sentence} (exit status {status})", 1)
+
+
+PHASES = {"PENDING": "", "RUNNING": "Running", "SUCCEEDED": "Succeeded", "FAILED": "Failed", "CANCELED": "Failed"}
+Scene = tuple[str, Steps]
+
+
+def details(steps: Steps, state: str = "RUNNING", folds: int = 0) -> list[dict[str, Any]]:
+    """What KFP's API tells of these steps."""
+    name = argo.FOLDED if folds else argo.NAME
+    return argo.details(argo.nodes(steps, name, PHASES[state], folds).values())
+
+
+def play(api: KfpApiServer, *scenes: Scene, folds: int = 0) -> None:
     """Each time the run is asked for, it is one scene further; the last one stays."""
-    left: Iterator[tuple[str, Tasks]] = iter(scenes)
+    left: Iterator[Scene] = iter(scenes)
 
     def advance() -> None:
         method, path, _ = api.requests[-1]
-        if method == "GET" and "/runs/" in path and (scene := next(left, None)):
+        if method == "GET" and "/runs/" in path and "/log" not in path and (scene := next(left, None)):
             for run_id in api.runs:
-                api.set_run(run_id, *scene)
+                api.set_run(run_id, scene[0], details(scene[1], scene[0], folds))
 
     api.after_request = advance
 

@@ -1,10 +1,10 @@
 """A stand-in for the Kubeflow Pipelines API server, for tests: real HTTP, KFP's v2beta1 paths, everything in memory.
 
-It is not Kubeflow Pipelines: nothing runs, nothing is scheduled, a test sets the states itself. What it does take
-seriously is what a client may send: every body is checked against the generated `kfp_server_api` models, and unknown
-fields, wrong enum values and fields that only the server may set are refused, which the real server partly lets pass.
-Stricter than the real one too: cron must have six fields (the real one accepts five and misreads them), and a run
-or recurring run must name its experiment and say whether it is enabled.
+It is not Kubeflow Pipelines: nothing runs, nothing is scheduled, a test sets the states itself. What it answers is held
+to what the real server said by `test_recordings.py`; README.md says what it cannot do. What it takes more seriously
+than the real one is what a client may send: every body is checked against the generated `kfp_server_api` models, and
+fields that only the server may set are refused, cron must have six fields (the real one accepts five and misreads
+them), and a run or recurring run must name its experiment and say whether it is enabled.
 """
 
 import email
@@ -17,10 +17,11 @@ import uuid
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
-from kfp_api import strict
-from kfp_api.resources import FINISHED, Resources, now
-from kfp_api.strict import ApiError
+from kfp_api import strict, words
+from kfp_api.resources import FINISHED, NEVER, Resources, Text, now
+from kfp_api.strict import ApiError, UnknownField
 
 Fault = Literal[500, 401, 404, 409, 429, "drop", "drop-after"]
 
@@ -74,24 +75,35 @@ class KfpApiServer(Resources):
         self.after_request = lambda: None
 
     def set_run(self, run_id: str, state: str, tasks: list[dict[str, Any]] | None = None) -> None:
-        """Set the state of a run and its task details (`V2beta1PipelineTaskDetail`)."""
+        """Set the state of a run and its task details (`V2beta1PipelineTaskDetail`), as `argo.details` has them.
+
+        Past 1 MB of the Workflow the real server no longer renews the details: a test sets the state alone then.
+        """
         run = self.runs[run_id]
         strict.model("V2beta1RuntimeState", state)
-        run["state"] = state
-        if state in FINISHED:
-            run["finished_at"] = now()
+        if state == "PENDING":  # as soon as there is a Workflow, and until it has begun, a run has no state
+            run.pop("state", None)
+        else:
+            run["state"] = state
+        run["finished_at"] = now() if state in FINISHED else NEVER
         if tasks is not None:
             details = [{"run_id": run_id, "task_id": str(uuid.uuid4()), **task} for task in tasks]
             for task in details:
                 strict.model("V2beta1PipelineTaskDetail", task)
+                if unreal := {"pod_name", "error", "inputs", "outputs"} & task.keys():
+                    raise ValueError(f"the real server never fills {', '.join(sorted(unreal))}")
             run["run_details"] = {"task_details": details}
 
-    def set_log(self, run_id: str, task_name: str, text: str) -> None:
-        """Set what the log endpoint tells of a task, asked for by that name or by the task's `pod_name`."""
-        self._logs[run_id, task_name] = text
+    def add_version(self, pipeline_id: str, name: str, package: str) -> str:
+        """Upload a version; returns its id."""
+        return self._new_version(pipeline_id, {"name": name}, strict.package(package.encode()))["pipeline_version_id"]
 
-    def answer(self, method: str, target: str, token: str, body: bytes, content_type: str) -> tuple[int, str]:
-        """Status and text to answer to a request; status 0 means to hang up."""
+    def set_log(self, run_id: str, pod: str, text: str) -> None:
+        """Set what the log endpoint tells of a pod."""
+        self._logs[run_id, pod] = text
+
+    def answer(self, method: str, target: str, token: str, body: bytes, content_type: str) -> tuple[int, str, str]:
+        """Status, text and content type to answer to a request; status 0 means to hang up."""
         with self._lock:
             fault: Fault | None = None
             try:
@@ -99,18 +111,20 @@ class KfpApiServer(Resources):
                 self.requests.append((method, target, parsed))
                 fault = self._fault(method, target)
                 if fault == "drop":
-                    return 0, ""
+                    return 0, "", ""
                 if isinstance(fault, int):
                     raise ApiError(fault, "injected by the test")
                 if self._token is not None and token != f"Bearer {self._token}":
-                    raise ApiError(401, "Request header error: there is no valid bearer token")
+                    raise words.unauthenticated(token, dict(parse_qsl(urlsplit(target).query)).get("namespace", ""))
                 answer = self.route(method, target, parsed)
-                status, text = 200, answer if isinstance(answer, str) else json.dumps(answer)
+                status, kind = 200, "text/plain; charset=utf-8" if isinstance(answer, Text) else "application/json"
+                text = answer if isinstance(answer, Text) else json.dumps(answer)
             except ApiError as error:
-                status, text = error.status, json.dumps({"error": str(error), "message": str(error), "details": []})
+                refusal = error.at(body) if isinstance(error, UnknownField) else error
+                status, text, kind = error.status, json.dumps(refusal.body()), "application/json"
             finally:
                 self.after_request()
-            return (0, "") if fault == "drop-after" else (status, text)
+            return (0, "", "") if fault == "drop-after" else (status, text, kind)
 
     def _fault(self, method: str, target: str) -> Fault | None:
         for fault in self._faults:
@@ -145,14 +159,14 @@ def _handler(api: KfpApiServer) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            token, kind = self.headers.get("Authorization", ""), self.headers.get("Content-Type", "")
-            status, text = api.answer(self.command, self.path, token, body, kind)
+            token, sent = self.headers.get("Authorization", ""), self.headers.get("Content-Type", "")
+            status, text, kind = api.answer(self.command, self.path, token, body, sent)
             if not status:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
             self.send_response(status)
-            self.send_header("Content-Type", "application/json" if text[:1] in "{[" else "text/plain")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(text.encode())))
             self.end_headers()
             self.wfile.write(text.encode())

@@ -15,12 +15,44 @@ _INT64 = {"max_concurrency", "interval_second", "long_value"}
 """Declared as text in the generated models, since JSON has no 64-bit numbers; a number is accepted as well."""
 
 
-class ApiError(Exception):
-    """An answer that is not 2xx."""
+CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 429: 8, 500: 13}
+"""HTTP status -> gRPC's, which KFP's answers hold."""
 
-    def __init__(self, status: int, message: str) -> None:
+
+class ApiError(Exception):
+    """An answer that is not 2xx, as KFP's gateway words it: the whole chain of reasons, and the innermost alone.
+
+    What its own JSON reader refuses has no details; `inner` is None then.
+    """
+
+    def __init__(self, status: int, message: str, inner: str | None = "") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.inner = status, inner
+
+    def body(self) -> dict[str, Any]:
+        """What is sent."""
+        code, message = CODES[self.status], str(self)
+        if self.inner is None:
+            return {"code": code, "message": message}
+        kind = "type.googleapis.com/google.rpc.Status"
+        return {
+            "code": code,
+            "message": message,
+            "details": [{"@type": kind, "code": code, "message": self.inner or message}],
+        }
+
+
+class UnknownField(ApiError):
+    """A field that a model has not; KFP says where in the body it stands."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(400, f'unknown field "{field}"', None)
+        self.field = field
+
+    def at(self, body: bytes) -> ApiError:
+        """The same in the words of KFP, whose columns begin with 1."""
+        column = body.find(f'"{self.field}"'.encode()) + 1
+        return ApiError(400, f"proto: (line 1:{column}): {self}", None)
 
 
 def model(name: str, data: Any, path: str = "body") -> None:
@@ -40,7 +72,7 @@ def model(name: str, data: Any, path: str = "body") -> None:
     fields = {wire: kind.openapi_types[field] for field, wire in kind.attribute_map.items()}
     for key, value in data.items():
         if key not in fields:
-            raise ApiError(400, f"{path}: unknown field {key!r} of {name}")
+            raise UnknownField(key)
         if value is not None:
             _value(fields[key], value, f"{path}.{key}", int64=key in _INT64)
 
@@ -146,4 +178,5 @@ def inputs(spec: dict[str, Any], given: Mapping[str, Any]) -> None:
             raise ApiError(400, f"parameter {name!r} must be {kind}, received {value!r}")
     for name, definition in known.items():
         if name not in given and "defaultValue" not in definition and not definition.get("isOptional"):
-            raise ApiError(400, f"required parameter {name!r} is missing")
+            inner = f"parameter {name} is not optional, yet has neither default value nor user provided value"
+            raise ApiError(400, f"Invalid input error: {inner}", inner)

@@ -84,8 +84,8 @@ def test_the_usual_way_works(api: KfpApiServer, client: Client, package: str) ->
     where = {"pipeline_id": pipeline.pipeline_id, "version_id": version.pipeline_version_id}
     run = client.run_pipeline(experiment.experiment_id, "run", params={"source": "gs://b"}, **where)
     assert client.get_run(run.run_id).state == "PENDING"
-    api.set_run(run.run_id, "FAILED", [{"display_name": "step", "state": "FAILED", "pod_name": "pod-1"}])
-    api.set_log(run.run_id, "step", "oh dear\n")
+    api.set_run(run.run_id, "FAILED", [{"display_name": "step", "state": "FAILED"}])
+    api.set_log(run.run_id, "pod-1", "oh dear\n")
     details = client.get_run(run.run_id).run_details.task_details
     assert [(task.display_name, task.state) for task in details] == [("step", "FAILED")]
     with urllib.request.urlopen(f"{api.url}/apis/v1alpha1/runs/{run.run_id}/nodes/pod-1/log") as answer:
@@ -133,7 +133,7 @@ def test_lists_come_in_pages(api: KfpApiServer, client: Client) -> None:
         ({"trigger": V2beta1Trigger()}, "exactly one"),
         ({"trigger": {"cron_schedule": {"cron": "0 0 3 * * 1"}, "periodic_schedule": {"interval_second": "9"}}}, "one"),
         ({"trigger": {"cron_schedule": {"cron": "0 0 3 * * 1", "zone": "UTC"}}}, "unknown field"),
-        ({"runtime_config": {"parameters": {}}}, "'source' is missing"),
+        ({"runtime_config": {"parameters": {}}}, "parameter source is not optional"),
         ({"runtime_config": {"parameters": {"source": 3}}}, "STRING"),
         ({"runtime_config": {"parameters": {"source": "", "sead": 3}}}, "'sead'"),
         ({"experiment_id": "gone"}, "not found"),
