@@ -13,6 +13,7 @@ import kfp
 from kfp_server_api import Configuration
 
 from components.common.errors import UserError
+from pipelines.cluster.refusals import KUBECONFIG, NOTHING
 from pipelines.cluster.settings import DEX_PASSWORD_VARIABLE, TOKEN_VARIABLE, ClusterSettings
 from pipelines.cluster.transport import Origin, Transport
 
@@ -133,7 +134,7 @@ def _through_kubernetes(settings: ClusterSettings) -> Configuration:
 def _credentials(settings: ClusterSettings, configuration: Configuration, reach: str) -> tuple[str, str | None]:
     """Put the credentials into `configuration`; return what they are, in words, and a cookie if they are one."""
     if reach:
-        return "it was sent the credentials of your kubeconfig", None
+        return KUBECONFIG, None
     given = settings.token or settings.token_file or settings.dex_username or settings.iap_client_id
     if given or PROJECTED_TOKEN.is_file():
         _check_private(configuration.host)
@@ -155,7 +156,7 @@ def _credentials(settings: ClusterSettings, configuration: Configuration, reach:
         return "it was sent an identity token for IAP", None
     if PROJECTED_TOKEN.is_file():
         return _token_file(PROJECTED_TOKEN, configuration), None
-    return "it was sent no credentials", None
+    return NOTHING, None
 
 
 def _check_private(endpoint: str) -> None:

@@ -19,6 +19,7 @@ from urllib3 import exceptions as http
 
 from components.common.errors import UserError
 from pipelines.cluster.errors import ClusterError
+from pipelines.cluster.refusals import RBAC, why_forbidden, why_unknown
 
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds before the second, third and fourth try."""
@@ -156,17 +157,13 @@ def _explain_answer(error: ApiException, origin: Origin) -> Refused | Unanswered
                 0,
             )
         case 401:
-            return Refused(
-                f"{where} does not know who asks (401): {origin.credential}; get a new token, or see "
-                "`token_file`, KFP_EXISTING_TOKEN and the other ways to sign in.",
-                401,
-            )
+            hint = why_unknown(origin.credential, _whole_words(error))
+            return Refused(f"{where} does not know who asks (401): {origin.credential}; {hint}.", 401)
         case 403:
-            return Refused(
-                f"{where} does not allow this (403): {said or origin.credential}; check the namespace, and ask its "
-                "owner for the role kubeflow-pipelines-edit.",
-                403,
-            )
+            whole = _whole_words(error)
+            hint = origin_safe(why_forbidden(origin.credential, whole), origin, 500)
+            reason = "" if RBAC.search(whole) else f"{said or origin.credential}; "
+            return Refused(f"{where} does not allow this (403): {reason}{hint}.", 403)
         case 404:
             return Refused(f"{where} has no such thing (404): {said or 'is it the Kubeflow Pipelines API?'}.", 404)
         case 429:
@@ -184,19 +181,24 @@ def _explain_answer(error: ApiException, origin: Origin) -> Refused | Unanswered
 
 
 def _servers_words(error: ApiException, origin: Origin) -> str:
-    """The message in an answer's JSON body, short; nothing of any other body, such as a proxy's page."""
+    """The message in an answer's JSON body, short."""
+    return origin_safe(_whole_words(error), origin)
+
+
+def _whole_words(error: ApiException) -> str:
+    """The message in an answer's JSON body, not fit to be shown; nothing of any other body, such as a proxy's page."""
     body = cast(Any, error).body or b""
     try:
         answer = json.loads(body)
     except ValueError:
         return ""
     message = answer.get("message") or answer.get("error") if isinstance(answer, dict) else ""
-    return origin_safe(str(message or ""), origin)
+    return str(message or "")
 
 
-def origin_safe(text: str, origin: Origin) -> str:
-    """`text` on one line, without secrets and final full stop, at most 300 characters."""
+def origin_safe(text: str, origin: Origin, most: int = 300) -> str:
+    """`text` on one line, without secrets and final full stop, at most `most` characters."""
     for secret in origin.secrets():
         text = text.replace(secret, "***")
     text = " ".join(text.split()).rstrip(". ")
-    return text if len(text) <= 300 else text[:299] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
