@@ -14,7 +14,7 @@ from rich.markup import escape
 from components.common.errors import GateRefused, UserError
 from pipelines.cluster.commands import submit
 from pipelines.cluster.errors import ClusterError
-from pipelines.cluster.run_commands import list_, logs, status
+from pipelines.cluster.run_commands import list_, logs, status, stop
 from pipelines.doctor.commands import doctor
 from pipelines.model_commands import compare, predict, verify
 from pipelines.schedule.commands import app as schedule_app
@@ -220,6 +220,7 @@ def clean(
 app.command()(submit)
 app.command()(status)
 app.command()(logs)
+app.command()(stop)
 app.command(name="list")(list_)
 app.command()(doctor)
 app.command()(predict)

@@ -99,6 +99,7 @@ def submit(
 
     from pipelines.cluster.connection import connect, run_url
     from pipelines.cluster.follow import follow
+    from pipelines.cluster.stop import ask_to_stop
 
     client = connect(settings)
     run: Any = send(client, submission)
@@ -111,12 +112,7 @@ def submit(
     try:
         raise typer.Exit(follow(client, settings, run.run_id, console, verbose, folds, registry or ""))
     except KeyboardInterrupt:
-        console.print(
-            f"[bold yellow]The run goes on.[/] Look again with: lesionflow status {escape(run.run_id)}; "
-            "stop it on its page.",
-            highlight=False,
-            soft_wrap=True,
-        )
+        ask_to_stop(client, run.run_id, console)
         raise typer.Exit(130) from None
 
 

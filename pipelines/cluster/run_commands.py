@@ -1,4 +1,4 @@
-"""`lesionflow status`, `logs` and `list`."""
+"""`lesionflow status`, `logs`, `stop` and `list`."""
 
 import sys
 from contextlib import closing
@@ -106,6 +106,25 @@ def logs(
             if len(wanted) == 1:
                 raise
             console.print(str(error), style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def stop(
+    run: Annotated[str, typer.Argument(help="Its id, the beginning of it, or its name.")],
+    experiment: Experiment = None,
+    endpoint: Endpoint = None,
+    namespace: Namespace = None,
+    kube_context: KubeContext = None,
+    config: Config = None,
+) -> None:
+    """Stop a run on the cluster, and its pods."""
+    from pipelines.cluster.connection import connect
+    from pipelines.cluster.runs import find_run
+    from pipelines.cluster.stop import stop_run
+
+    settings = settings_of(config, experiment, endpoint, namespace, kube_context)
+    client = connect(settings)
+    found = find_run(client, run, settings.experiment)
+    Console(file=sys.stdout).print(stop_run(client, found), markup=False, highlight=False, soft_wrap=True)
 
 
 def list_(

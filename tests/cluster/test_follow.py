@@ -4,6 +4,8 @@ Most runs here are told of by KFP's API alone, as to somebody without access to 
 Argo's Workflow. Both are made of the same steps by `kfp_api.argo`, which is held to the recordings.
 """
 
+import io
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -340,15 +342,59 @@ def test_a_token_that_expires_meanwhile(api: KfpApiServer, lesionflow: Command) 
     assert "(401)" in result.sentence()
 
 
-def test_ctrl_c_leaves_the_run_alone(api: KfpApiServer, lesionflow: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupted(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], str] | None) -> None:
+    """Ctrl-C in the first pause; with `answer`, on a terminal whose user says that when asked."""
+
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(time, "sleep", interrupt)
+    if answer is not None:
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr("rich.console.Console.is_terminal", True)
+        monkeypatch.setattr("builtins.input", answer)
+
+
+def test_ctrl_c_without_a_terminal_leaves_the_run_alone(
+    api: KfpApiServer, lesionflow: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(monkeypatch, None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     result = lesionflow(*WAIT)
     (run,) = api.runs.values()
     assert result.code == 130
-    assert f"The run goes on. Look again with: lesionflow status {run['run_id']}" in result.out
+    assert f"The run goes on. Look again with: lesionflow status {run['run_id']}; " in result.out
+    assert f"stop it with: lesionflow stop {run['run_id']}" in result.out
+    assert run["state"] == "PENDING"
+
+
+def test_ctrl_c_on_a_terminal_asks_and_stops(
+    api: KfpApiServer, lesionflow: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(monkeypatch, lambda: "y")
+    result = lesionflow(*WAIT)
+    (run,) = api.runs.values()
+    assert result.code == 130
+    assert f"Stop the run {run['run_id']}?" in result.out
+    assert "is being stopped" in result.out
+    assert "goes on." not in result.out
+    assert run["state"] == "CANCELING"
+
+
+@pytest.mark.parametrize("answer", ["n", "", "what?", KeyboardInterrupt, EOFError])
+def test_ctrl_c_and_anything_but_yes_leaves_the_run_alone(
+    api: KfpApiServer, lesionflow: Command, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    def say() -> str:
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+    interrupted(monkeypatch, say)
+    result = lesionflow(*WAIT)
+    (run,) = api.runs.values()
+    assert result.code == 130
+    assert "The run goes on." in result.out
     assert run["state"] == "PENDING"
 
 

@@ -1,4 +1,4 @@
-"""`lesionflow status`, `logs` and `list` against the stand-in API server of KFP and runs as Argo keeps them."""
+"""`lesionflow status`, `logs`, `stop` and `list` against the stand-in API server of KFP and runs as Argo keeps them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -302,6 +302,46 @@ def test_log_of_a_pod_that_is_gone_or_secret(
     assert ("is forbidden" if denied else "is gone") in sentence
     api.set_log(runs[2], argo.pod_of(Step("ingest")), "20 images\n")
     assert lesionflow("logs", "third", "ingest").out == "20 images\n"
+
+
+def test_stop(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
+    result = lesionflow("stop", "third")
+    assert (result.code, result.err) == (0, "")
+    assert f"The run {runs[2]} is being stopped." in result.out
+    assert api.runs[runs[2]]["state"] == "CANCELING"
+    assert "is being stopped already" in lesionflow("stop", "third").out
+
+
+def test_stop_what_has_ended(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
+    result = lesionflow("stop", "first")
+    assert result.code == 0
+    assert "has ended already: it succeeded" in result.out
+    assert not any(":terminate" in path for _, path, _ in api.requests)
+
+
+def test_stop_what_ends_meanwhile(
+    runs: list[str], api: KfpApiServer, lesionflow: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = api.route
+
+    def ends_first(method: str, target: str, body: Any) -> Any:
+        if ":terminate" in target:
+            api.set_run(runs[2], "SUCCEEDED")
+        return route(method, target, body)
+
+    monkeypatch.setattr(api, "route", ends_first)
+    result = lesionflow("stop", "third")
+    assert result.code == 0
+    assert "ended before it could be stopped: it succeeded" in result.out
+
+
+def test_stop_without_the_permission(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
+    api.forbidden.add(("terminate", "runs"))
+    sentence = lesionflow("stop", "third").sentence()
+    assert "(403)" in sentence
+    assert "verb terminate on runs" in sentence
+    assert "manifests/base/submitter.yaml" in sentence
+    assert "ResourceAttributes" not in sentence
 
 
 def test_list_tells_refused_from_stopped(
