@@ -30,9 +30,10 @@ def compile_pipeline(
         by its name only (kfp#13862), so with one of these it would reuse what older code made.
     """
     if folds is None:
-        name, pipeline = training.NAME, training.define_training_pipeline(profile)
+        pipeline = training.define_training_pipeline(profile)
     else:
-        name, pipeline = cross_validation.NAME, cross_validation.define_cross_validation_pipeline(profile, folds)
+        pipeline = cross_validation.define_cross_validation_pipeline(profile, folds)
+    name = uploaded_as(profile, folds)
     pipeline = with_images(pipeline, pins)
     compile_to = compiler.Compiler().compile
     with whole_file(output) as temporary:
@@ -47,6 +48,21 @@ def compile_pipeline(
             compile_to(pipeline, str(package), kubernetes_manifest_format=True, kubernetes_manifest_options=options)
         package.replace(temporary)
     return sorted({image for image in _images(pipeline) if "@sha256:" not in image})
+
+
+def uploaded_as(profile: ClusterProfile, folds: int | None = None) -> str:
+    """What a pipeline is called on a cluster.
+
+    What is compiled into it (the profile, the number of folds) is in the name: a schedule that follows the latest
+    version gets new code, and never the pods of another profile. The name that it has in its own spec is another,
+    by which KFP keeps its cache and its artifacts.
+
+    Args:
+        profile: of the cluster.
+        folds: of a cross-validation; None for the training pipeline.
+    """
+    kind = training.NAME if folds is None else f"{cross_validation.NAME}-{folds}-folds"
+    return f"{kind}-{profile.name}" if profile.name else kind
 
 
 def _images(pipeline: GraphComponent) -> list[str]:

@@ -1,5 +1,6 @@
 """What the pipeline's pods ask of a cluster: one typed profile, built in or from a file."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -81,6 +82,9 @@ class ClusterProfile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
+    name: str = Field(default="", pattern=r"^([a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?)?$")
+    """Part of the name under which the pipeline is uploaded: each profile has a pipeline of its own, else a schedule's
+    `latest` would be of whichever profile somebody submitted with. Of a file without a `name`: the file's name."""
     gpu_resource: str = Field(default="nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[a-zA-Z0-9._-]+$")
     """Extended resource of one accelerator; by convention also the taint of the nodes that have one."""
     gpus: int = Field(default=1, ge=0)
@@ -207,7 +211,7 @@ def load_profile(name_or_path: str) -> ClusterProfile:
         UserError: no such profile or file, or a field is unknown or out of range.
     """
     if name_or_path in PROFILES:
-        return ClusterProfile.model_validate(PROFILES[name_or_path])
+        return ClusterProfile.model_validate({"name": name_or_path, **PROFILES[name_or_path]})
     known = ", ".join(PROFILES)
     try:
         fields = yaml.safe_load(Path(name_or_path).read_text(encoding="utf-8"))
@@ -224,11 +228,20 @@ def load_profile(name_or_path: str) -> ClusterProfile:
     base = fields.pop("extends", None)
     if base is not None and base not in PROFILES:
         raise UserError(f"{name_or_path} extends {base!r}; expected one of {known}.")
+    if fields.get("name") in PROFILES:
+        raise UserError(f"{name_or_path} has the name of the built-in profile {fields['name']}; choose another `name`.")
+    fields.setdefault("name", _name_of(Path(name_or_path)))
     try:
         return ClusterProfile.model_validate(_merge(PROFILES[base], fields) if base else fields)
     except ValidationError as error:
         problems = wrong_fields(error, lambda place: ".".join(map(str, place)), ClusterProfile)
         raise UserError(f"The cluster profile in {name_or_path} is not valid: {problems}.") from None
+
+
+def _name_of(file: Path) -> str:
+    """A file's name as a profile's, which is never that of a built-in one."""
+    name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower())[:50].strip("-") or "unnamed"
+    return f"own-{name}" if name in PROFILES else name
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,12 +23,11 @@ from kfp_server_api import (
 )
 
 from components.common.errors import UserError
-from pipelines import cross_validation, training
 from pipelines.cluster import transport
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.profile import ClusterProfile
 from pipelines.cluster.runs import find_experiment, where_equal
-from pipelines.compile import compile_pipeline
+from pipelines.compile import compile_pipeline, uploaded_as
 from pipelines.images import read_pins
 
 T = TypeVar("T")
@@ -87,7 +86,7 @@ def prepare(
     executors = documents[0]["deploymentSpec"]["executors"].values()
     now = datetime.now(UTC)
     return Submission(
-        pipeline=training.NAME if folds is None else cross_validation.NAME,
+        pipeline=uploaded_as(profile, folds),
         package=package,
         version=f"{installed_version('lesionflow')}-{digest[:8]}",
         images=tuple(sorted({executor["container"]["image"] for executor in executors if "container" in executor})),

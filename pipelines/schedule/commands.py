@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 _OUTCOMES = {"SUCCEEDED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CANCELED": "[red]✗[/]"}
 
+_LEFT_BEHIND = (
+    "it follows the latest version of a pipeline that `submit` uploads no more to, as each profile has its own now; "
+    "leave `pipeline` out of the file, set `profile`, and apply it."
+)
+
 app = typer.Typer(help="Periodic retraining, as a file says.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="YAML file that describes the schedule; docs/schedule.yaml is one.")]
@@ -98,7 +103,7 @@ def list_(
 ) -> None:
     """Show the schedules that were made from files."""
     from pipelines.schedule.display import minute, say
-    from pipelines.schedule.view import next_times, trigger, version
+    from pipelines.schedule.view import is_left_behind, next_times, trigger, version
 
     zone, console = _zone(timezone), Console()
     server, _ = _connect(endpoint, namespace, kube_context, config)
@@ -121,6 +126,8 @@ def list_(
             f"{_OUTCOMES.get(str(last.state), '▸')} {since.astimezone(zone):%Y-%m-%d}" if last and since else "—",
         )
     console.print(table, highlight=False)
+    if left := [each.name for each in schedules if is_left_behind(each.run, server)]:
+        say(console, f"{', '.join(left)}: {_LEFT_BEHIND}", mark="[yellow]![/]")
 
 
 @app.command()
@@ -233,11 +240,13 @@ def _resolve(
     config: Path | None,
     console: Console,
 ) -> tuple[Server, Desired]:
-    from pipelines.schedule.spec import load_schedule
+    from pipelines.schedule.spec import LATEST, OF_ALL_PROFILES, load_schedule
 
     schedule, translated = load_schedule(file)
-    if translated:
-        console.print(translated, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    left_behind = schedule.pipeline in OF_ALL_PROFILES and schedule.version == LATEST
+    for note in (translated, f"{file.name}: {_LEFT_BEHIND}" if left_behind else ""):
+        if note:
+            console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
     server, experiment = _connect(endpoint, namespace, kube_context, config)
     return server, server.resolve(schedule, experiment, str(file))
 

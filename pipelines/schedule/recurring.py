@@ -58,7 +58,8 @@ class Desired:
         Compared instead of the fields: the server fills some in (a service account), and an apply must not
         replace a schedule for ever because of one that it fills in some day.
         """
-        fields = self.schedule.model_dump(mode="json", exclude={"paused", "pipeline", "version", "experiment"})
+        named = {"paused", "profile", "pipeline", "version", "experiment"}
+        fields = self.schedule.model_dump(mode="json", exclude=named)
         ids = [self.pipeline_id, self.version_id, self.experiment_id]
         return hashlib.sha256(json.dumps([fields, ids], sort_keys=True).encode()).hexdigest()[:16]
 
@@ -121,7 +122,7 @@ class Server:
             UserError: there is no such pipeline or version, it does not take these parameters, or a run would
                 fail of them.
         """
-        pipeline_id = self._pipeline_id(schedule.pipeline, where)
+        pipeline_id = self._pipeline_id(schedule, where)
         version = self._version(pipeline_id, schedule, where)
         spec = version.pipeline_spec or {}
         check_parameters(schedule.parameters, spec, where)
@@ -228,7 +229,8 @@ class Server:
             if not token:
                 return
 
-    def _pipeline_id(self, name: str, where: str) -> str:
+    def _pipeline_id(self, schedule: Schedule, where: str) -> str:
+        name = schedule.pipeline_name()
         # With several users a pipeline is in one namespace or shared by all.
         for scope in ({"namespace": self._namespace}, {}) if self._namespace else ({},):
             found = self._client._pipelines_api.pipeline_service_list_pipelines(
@@ -236,7 +238,10 @@ class Server:
             ).pipelines
             if found:
                 return found[0].pipeline_id
-        raise UserError(f"{where}: there is no pipeline {name!r} on the server; upload it with `lesionflow submit`.")
+        option = "" if schedule.pipeline else f" --profile {schedule.profile}"
+        raise UserError(
+            f"{where}: there is no pipeline {name!r} on the server; upload it with `lesionflow submit{option}`."
+        )
 
     def _version(self, pipeline_id: str, schedule: Schedule, where: str) -> Any:
         def find(**query: Any) -> list[Any]:
@@ -246,7 +251,7 @@ class Server:
         newest = find(sort_by="created_at desc", page_size=1)
         if not newest:
             raise UserError(
-                f"{where}: the pipeline {schedule.pipeline} has no version; upload one, `lesionflow submit`."
+                f"{where}: the pipeline {schedule.pipeline_name()} has no version; upload one, `lesionflow submit`."
             )
         if schedule.version == LATEST:
             return newest[0]
@@ -260,7 +265,7 @@ class Server:
                 if error.status != 404:
                     raise
         raise UserError(
-            f"{where}: {schedule.pipeline} has no version {schedule.version!r}; the newest is "
+            f"{where}: {schedule.pipeline_name()} has no version {schedule.version!r}; the newest is "
             f"{newest[0].display_name!r}, and `version: {LATEST}` follows it."
         )
 

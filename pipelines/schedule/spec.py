@@ -21,10 +21,12 @@ from pydantic import (
 )
 
 from components.common.errors import UserError
-from pipelines.cluster.profile import ClusterProfile
+from pipelines.cluster.profile import ClusterProfile, load_profile
 from pipelines.schedule.cron import six_fields
 
 LATEST = "latest"
+OF_ALL_PROFILES = ("lesionflow-training", "lesionflow-cross-validation")
+"""Pipelines to which `submit` uploaded, whatever the profile, before each profile had its own."""
 
 
 def _interval(value: object) -> object:
@@ -73,8 +75,10 @@ class Schedule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Text
-    pipeline: Text = "lesionflow-training"
-    """Name under which the pipeline was submitted."""
+    profile: Text = "generic"
+    """What the pipeline was submitted with: built in, or a YAML file."""
+    pipeline: Text | None = None
+    """Name of another pipeline than the one that `submit` uploads with this profile."""
     version: Text = LATEST
     """`latest`: the newest at each run. Otherwise the name or id of one version."""
     cron: Annotated[str, Field(strict=True), AfterValidator(six_fields)] | None = None
@@ -94,6 +98,16 @@ class Schedule(BaseModel):
     """Where the runs' artifacts go; None for the server's default."""
     parameters: Annotated[dict[str, Any], AfterValidator(_parameters)] = {}
     """Of the pipeline."""
+
+    def pipeline_name(self) -> str:
+        """Of the pipeline on the server.
+
+        Raises:
+            UserError: there is no such profile.
+        """
+        from pipelines.compile import uploaded_as  # brings kfp along
+
+        return self.pipeline or uploaded_as(load_profile(self.profile))
 
     @model_validator(mode="after")
     def _check_times(self) -> Self:
@@ -130,6 +144,10 @@ def load_schedule(file: Path) -> tuple[Schedule, str]:
         schedule = Schedule.model_validate(fields)
     except ValidationError as error:
         raise UserError(f"{file}: {'; '.join(_problem(each) for each in error.errors())}.") from None
+    try:
+        schedule.pipeline_name()
+    except UserError as error:
+        raise UserError(f"{file}: profile: {error}") from None
     given = str(fields.get("cron", ""))
     if schedule.cron is None or given.split() == schedule.cron.split():
         return schedule, ""

@@ -10,7 +10,7 @@ import kfp_server_api as api
 
 from pipelines.schedule.cron import six_fields, times
 from pipelines.schedule.recurring import Server
-from pipelines.schedule.spec import LATEST
+from pipelines.schedule.spec import LATEST, OF_ALL_PROFILES
 
 
 def settings(run: api.V2beta1RecurringRun, server: Server) -> dict[str, str]:
@@ -52,6 +52,14 @@ def version(run: api.V2beta1RecurringRun, server: Server) -> str:
     if not reference.pipeline_version_id:
         return LATEST
     return server.version_name(reference.pipeline_id, reference.pipeline_version_id)
+
+
+def is_left_behind(run: api.V2beta1RecurringRun, server: Server) -> bool:
+    """Whether it follows the latest version of a pipeline that got those of all profiles once, and gets none now."""
+    reference: Any = run.pipeline_version_reference
+    if reference is None or reference.pipeline_version_id:
+        return False
+    return server.pipeline_name(reference.pipeline_id) in OF_ALL_PROFILES
 
 
 def next_times(

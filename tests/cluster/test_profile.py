@@ -8,7 +8,7 @@ import pytest
 from recordings import KFP, recorded
 
 from components.common.errors import UserError
-from pipelines.cluster.profile import LOCAL, Toleration, load_profile
+from pipelines.cluster.profile import LOCAL, PROFILES, Toleration, load_profile
 
 GPU = Toleration(key="nvidia.com/gpu", effect="NoSchedule")
 
@@ -120,6 +120,8 @@ def test_another_accelerator_has_another_resource_and_taint(profile_file):
         ("run_as_user: 0", "run_as_user: Input should be greater than 0"),
         ("just words", "must be `field: value` lines, received 'just words'"),
         ("a: [", "is not valid YAML"),
+        ("name: gke", "has the name of the built-in profile gke; choose another `name`"),
+        ("name: Two Words", "name: "),
     ],
 )
 def test_a_mistake_in_a_file_is_explained_in_one_sentence(text, said, profile_file):
@@ -134,6 +136,22 @@ def test_a_mistake_in_a_file_is_explained_in_one_sentence(text, said, profile_fi
 def test_an_unknown_profile_is_refused_with_those_there_are(name):
     with pytest.raises(UserError, match="expected one of generic, gke, cpu-only, or a YAML file"):
         load_profile(name)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "name"),
+    [
+        ("t4.yaml", "extends: gke", "t4"),
+        ("Our GPUs (2026).yml", "gpus: 2", "our-gpus-2026"),
+        ("gke.yaml", "extends: gke", "own-gke"),
+        ("gke.yaml", "{extends: gke, name: t4}", "t4"),
+        ("名.yaml", "gpus: 1", "unnamed"),
+    ],
+)
+def test_a_profile_is_called_as_its_file_and_never_as_a_built_in_one(tmp_path, file, content, name):
+    (tmp_path / file).write_text(content)
+    assert load_profile(str(tmp_path / file)).name == name
+    assert {each: load_profile(each).name for each in PROFILES} == {each: each for each in PROFILES}
 
 
 def test_a_local_run_asks_for_nothing_and_retries_nothing():

@@ -48,7 +48,7 @@ def test_everything_is_sent_once(api: KfpApiServer, lesionflow: Command) -> None
     assert tuple(paths(api)) == HAPPY_PATH
     run, version = only(api.runs), only(api.versions)
     assert f"{api.url}/#/runs/details/{run['run_id']}" in result.out
-    assert only(api.pipelines)["display_name"] == "lesionflow-training"
+    assert only(api.pipelines)["display_name"] == "lesionflow-training-generic"
     assert re.fullmatch(r"0\.1\.0-[0-9a-f]{8}", version["name"])
     assert only(api.experiments)["display_name"] == "lesionflow"
     assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
@@ -76,10 +76,11 @@ def test_nothing_is_uploaded_twice(api: KfpApiServer, lesionflow: Command) -> No
     only(api.versions), only(api.pipelines), only(api.experiments)
 
 
-def test_another_profile_is_another_version(api: KfpApiServer, lesionflow: Command) -> None:
+def test_another_profile_is_another_pipeline(api: KfpApiServer, lesionflow: Command) -> None:
     assert lesionflow(*ARGUMENTS).code == 0
     assert lesionflow(*ARGUMENTS, "--profile", "cpu-only").code == 0
-    only(api.pipelines)
+    names = {pipeline["display_name"] for pipeline in api.pipelines.values()}
+    assert names == {"lesionflow-training-generic", "lesionflow-training-cpu-only"}
     first, second = api.runs.values()
     assert len(api.versions) == 2
     assert first["pipeline_version_reference"] != second["pipeline_version_reference"]
@@ -240,7 +241,7 @@ def test_a_dry_run_changes_nothing(api: KfpApiServer, lesionflow: Command) -> No
     assert result.code == 0
     assert {method for method, *_ in api.requests} == {"GET"}
     for words in (
-        "lesionflow-training (new)",
+        "lesionflow-training-generic (new)",
         "lesionflow (new)",
         "source = gs://bucket/data",
         "example.com/lesionflow-cpu@sha256:",
@@ -253,7 +254,7 @@ def test_a_dry_run_changes_nothing(api: KfpApiServer, lesionflow: Command) -> No
     assert ["s3://", "leads", "to", "Amazon's", "S3"] in on_gke
 
     lesionflow(*ARGUMENTS)
-    assert "lesionflow-training (there already)" in lesionflow(*ARGUMENTS, "--dry-run").out
+    assert "lesionflow-training-generic (there already)" in lesionflow(*ARGUMENTS, "--dry-run").out
 
 
 def test_a_dry_run_needs_no_cluster(lesionflow: Command) -> None:
@@ -266,10 +267,10 @@ def test_a_dry_run_needs_no_cluster(lesionflow: Command) -> None:
 def test_a_cross_validation_is_a_pipeline_of_its_own_without_a_registry(api: KfpApiServer, lesionflow: Command) -> None:
     command = ("submit", "--data", "gs://bucket/data", "--folds", "3")
     plan = lesionflow(*command, "--dry-run")
-    assert "lesionflow-cross-validation (new)" in plan.out
+    assert "lesionflow-cross-validation-3-folds-generic (new)" in plan.out
     result = lesionflow(*command)
     assert (result.code, result.err) == (0, "")
-    assert only(api.pipelines)["display_name"] == "lesionflow-cross-validation"
+    assert only(api.pipelines)["display_name"] == "lesionflow-cross-validation-3-folds-generic"
     assert not {"registry", "fixed_test"} & only(api.runs)["runtime_config"]["parameters"].keys()
     upload = next(body["uploadfile"] for _, path, body in api.requests if "upload_version" in path)
     tasks = next(yaml.safe_load_all(upload))["root"]["dag"]["tasks"]

@@ -186,9 +186,10 @@ def test_the_manifest_names_its_version_by_content(tmp_path):
     _, other = yaml.safe_load_all((tmp_path / "other.yaml").read_text())
     assert (tmp_path / "one.yaml").read_bytes() == (tmp_path / "same.yaml").read_bytes()
     assert (pipeline["kind"], version["kind"]) == ("Pipeline", "PipelineVersion")
-    assert version["spec"]["pipelineName"] == pipeline["metadata"]["name"] == "lesionflow-training"
-    assert re.fullmatch(r"lesionflow-training-[0-9a-f]{12}", version["metadata"]["name"])
+    assert version["spec"]["pipelineName"] == pipeline["metadata"]["name"] == "lesionflow-training-gke"
+    assert re.fullmatch(r"lesionflow-training-gke-[0-9a-f]{12}", version["metadata"]["name"])
     assert version["metadata"]["name"] != other["metadata"]["name"]
+    assert other["spec"]["pipelineName"] == "lesionflow-training-generic"
     json_format.ParseDict(version["spec"]["pipelineSpec"], PipelineSpec())
     json_format.ParseDict(version["spec"]["platformSpec"], PlatformSpec())
 

@@ -226,10 +226,24 @@ def test_the_sample_runs_as_the_account_that_the_manifests_make(
     root = Path(__file__).parents[2]
     text = (root / "manifests" / "base" / "pipeline-pods.yaml").read_text()
     made = [each["metadata"]["name"] for each in yaml.safe_load_all(text) if each["kind"] == "ServiceAccount"]
-    client.pipeline_uploads.upload_pipeline(str(package), name="lesionflow-training")
+    client.pipeline_uploads.upload_pipeline(str(package), name="lesionflow-training-generic")
     code, _, err = schedule("apply", root / "docs" / "schedule.yaml")
     assert (code, err) == (0, "")
     assert [only(api)["service_account"]] == made
+
+
+def test_who_follows_the_pipeline_of_all_profiles_is_told(
+    api: KfpApiServer, client: Any, schedule: Any, schedule_file: Any, package: Path
+) -> None:
+    client.pipeline_uploads.upload_pipeline(str(package), name="lesionflow-training")
+    told = "a pipeline that `submit` uploads no more to"
+    for command in ("diff", "apply"):
+        code, out, _ = schedule(command, schedule_file(pipeline="lesionflow-training"))
+        assert (code, told in out) == (0, True), out
+    assert told in schedule("list")[1]
+    schedule("apply", schedule_file())
+    assert told not in schedule("list")[1]
+    assert told not in schedule("diff", schedule_file())[1]
 
 
 def test_a_schedule_that_names_no_account_has_the_profiles(

@@ -39,10 +39,11 @@ def test_the_sample_fits_the_pipeline_and_its_name() -> None:
     from google.protobuf import json_format
 
     from pipelines.cluster.profile import load_profile
-    from pipelines.training import NAME, define_training_pipeline
+    from pipelines.compile import uploaded_as
+    from pipelines.training import define_training_pipeline
 
     schedule, _ = load_schedule(SAMPLE)
-    assert schedule.pipeline == NAME == Schedule.model_fields["pipeline"].default
+    assert schedule.pipeline_name() == uploaded_as(load_profile("generic"))
     pipeline = define_training_pipeline(load_profile("generic"))
     check_parameters(schedule.parameters, json_format.MessageToDict(pipeline.pipeline_spec), "sample")
 
