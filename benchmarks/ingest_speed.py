@@ -65,7 +65,7 @@ def plain_loop(source: Path, target: Path, resample: Image.Resampling | None = N
     for path in sorted(source.glob("*.zip")):
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
-                with archive.open(name) as file, Image.open(file) as image:
+                with archive.open(name) as file, Image.open(file) as image:  # noqa: TID251
                     width, height = image.size
                     scale = 256 / min(width, height)
                     small = image.resize((round(width * scale), round(height * scale)), resample)

@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from joblib import cpu_count
 from numpy.typing import NDArray
 
+from components.common.image_reader import read_image
 from components.common.image_table import SCHEMA, read_images, read_metadata, shard_name
 from components.duplicates.duplicates import find_duplicates
 from components.ingest.ingest import ingest
@@ -79,7 +80,8 @@ def add_copies(images: Path, count: int) -> dict[str, tuple[str, str]]:
     kept: dict[str, tuple[str, str]] = {}
     rows: list[dict[str, object]] = []
     for image_id, encoded in read_images(images, set(chosen)):
-        pixels = np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+        with read_image(encoded) as read:
+            pixels = np.ascontiguousarray(np.asarray(read.image)[..., ::-1])  # blue first, as OpenCV has it
         for number, (change, apply) in enumerate(CHANGES.items()):
             copy = f"{image_id}_copy{number}"
             _, saved = cv2.imencode(".jpg", apply(pixels, random), [cv2.IMWRITE_JPEG_QUALITY, 85 if number else 50])

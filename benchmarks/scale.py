@@ -85,7 +85,7 @@ def repeat(data: Path, images: int, target: Path) -> None:
 
 
 def _painted(encoded: bytes, copy: int) -> bytes:
-    with Image.open(io.BytesIO(encoded)) as image:
+    with Image.open(io.BytesIO(encoded)) as image:  # noqa: TID251  only its JPEG can be saved with the same quality
         image.paste((copy * 37 % 256, copy * 101 % 256, copy % 256), (0, 0, 16, 16))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality="keep")  # as large as the original

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,18 +13,18 @@ from joblib import cpu_count
 
 from components.common.errors import UserError
 from components.common.files import file_digest
+from components.common.image_kind import RULES
+from components.common.image_problem import ImageProblem
 from components.common.loaded_model import LoadedModel, load_model
 from components.common.model_folder import Calibration, model_file, read_calibration
 from components.common.pixels import Pixels, decode
 from components.common.registry import CARD, fetch_model
 from components.evaluate.calibration import scale
-from pipelines.prediction_inputs import DAMAGED, Picture, PredictionInputs
+from pipelines.prediction_inputs import Picture, PredictionInputs
 from pipelines.prediction_table import COLUMNS, PredictionTable, Row
 
 _BATCH = 256  # images decoded, classified and written at a time; a change of it changes last digits
 _READERS = 8  # threads more than cores, for images that come over a network
-
-_OBJECT = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")
 
 Watch = Callable[[int, int], None]
 """Is told how many images are done, of how many."""
@@ -105,6 +104,7 @@ def _made_from(folder: Path, calibration: Calibration, images: str) -> dict[str,
         "calibration": asdict(calibration),
         "images": images,
         "columns": COLUMNS,
+        "rules": RULES,
         "batch": _BATCH,
     }
     return {"key": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), **content}
@@ -137,9 +137,8 @@ def _decoded(picture: Picture, size: int) -> Pixels | str:
     """RGB, shape (size, size, 3); or why the image cannot be read."""
     try:
         return decode(picture.read(), size)
-    except DAMAGED as error:
-        # Pillow shows the object that it read from, with an address in memory: another in every process.
-        return " ".join(_OBJECT.sub("", str(error)).split()) or type(error).__name__
+    except ImageProblem as problem:
+        return str(problem)
 
 
 def _rows(

@@ -1,7 +1,6 @@
 """The images that `lesionflow predict` was given: files, folders and zips, here or in a bucket."""
 
 import hashlib
-import struct
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -12,14 +11,12 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
-from PIL import Image
-
 from components.common import storage
 from components.common.errors import UserError
+from components.common.image_kind import ENDINGS_TEXT, IMAGE_ENDINGS
+from components.common.image_problem import unreadable
+from components.common.image_reader import read_file
 from components.common.source import UNREADABLE, Entry, Source, open_source
-
-DAMAGED = (*UNREADABLE, SyntaxError, struct.error, Image.DecompressionBombError)
-"""What reading or decoding a damaged image raises."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,19 @@ class Picture:
     """Where it lies, for messages; in a zip with the zip's name before its own."""
     state: str
     """Changes with its content, as far as can be known without reading it."""
-    read: Callable[[], bytes]
-    """Its encoded bytes; raises one of DAMAGED, or UserError if a bucket does not answer."""
+    content: Callable[[], bytes]
+
+    def read(self) -> bytes:
+        """Its encoded bytes.
+
+        Raises:
+            ImageProblem: they cannot be read.
+            UserError: a bucket does not answer.
+        """
+        try:
+            return self.content()
+        except UNREADABLE as error:
+            raise unreadable(error) from None
 
 
 class PredictionInputs:
@@ -97,7 +105,7 @@ class PredictionInputs:
             for entry in source.zips:
                 found += self._of_zip(storage.join(uri, entry.path))
         if not found:
-            raise UserError(f"There are no images below {uri}; expected files ending in .jpg, .jpeg or .png, or zips.")
+            raise UserError(f"There are no images below {uri}; expected files ending in {ENDINGS_TEXT}, or zips.")
         return sorted(found, key=lambda picture: picture.address)
 
     def _of_zip(self, uri: str) -> list[Picture]:
@@ -110,7 +118,7 @@ class PredictionInputs:
         source = open_source(above, str(folder))
         found = [self._of_entry(source, entry) for entry in source.images]
         if not found:
-            raise UserError(f"There are no images in {uri}; expected files ending in .jpg, .jpeg or .png.")
+            raise UserError(f"There are no images in {uri}; expected files ending in {ENDINGS_TEXT}.")
         return sorted(found, key=lambda picture: picture.address)
 
     def _of_entry(self, source: Source, entry: Entry) -> Picture:
@@ -132,11 +140,11 @@ class PredictionInputs:
 
 def _of_file(path: Path) -> Picture:
     status = path.stat()
-    return Picture(path.stem, str(path), f"{status.st_size} {status.st_mtime_ns}", path.read_bytes)
+    return Picture(path.stem, str(path), f"{status.st_size} {status.st_mtime_ns}", partial(read_file, path))
 
 
 def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in (".jpg", ".jpeg", ".png")
+    return PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS
 
 
 def _distinct(pictures: Iterable[Picture]) -> tuple[Picture, ...]:

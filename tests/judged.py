@@ -134,6 +134,24 @@ def make_model_folder(folder: Path) -> Path:
     return folder
 
 
+def make_colour_model(folder: Path) -> Path:
+    """A model folder with a real Keras model, which looks at the mean colour only."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.layers.Input((None, None, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(len(LABELS), activation="softmax"),
+        ]
+    )
+    make_model_folder(folder)
+    network.save(folder / "model.keras")
+    return folder
+
+
 def jpeg(random: np.random.Generator, size: tuple[int, int] = (40, 32)) -> bytes:
     """Noise of (width, height)."""
     buffer = io.BytesIO()

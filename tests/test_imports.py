@@ -38,6 +38,18 @@ def test_rooms_keep_to_the_rules(path: Path):
     assert relative.parts[:2] == ("components", "finetune") or not _imported(path, top_level_only=True) & {"keras"}
 
 
+@pytest.mark.parametrize("path", OURS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_images_are_opened_by_the_one_reader_only(path: Path):
+    # `ruff` says so too, at once and with the name of what to use; here nothing can be switched off by a comment.
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    called = {ast.unparse(function) for function in calls}
+    assert not called & {"Image.open", "PIL.Image.open", "cv2.imread", "cv2.imdecode", "plt.imread"}
+    decoders = {f"{kind}ImageFile" for kind in ("Jpeg", "Png", "Tiff", "WebP", "Bmp", "Jpeg2K", "Eps", "Mpo", "Gif")}
+    assert path.name == "image_decode.py" or not called & decoders
+    ours = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
+    assert path.name in ("image_decode.py",) or not {name for name in ours if name and "ImagePlugin" in name}
+
+
 def test_importing_every_module_loads_no_heavy_library():
     # A Keras layer or callback needs its base class; finetune imports such modules when it runs.
     light = [path for path in OURS if "keras" not in _imported(path, top_level_only=True)]

@@ -1,6 +1,5 @@
 """Encoded images to arrays of pixels: the one way in which training, evaluation and prediction see an image."""
 
-import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from components.common.errors import UserError
+from components.common.image_problem import ImageProblem
+from components.common.image_reader import read_image
 from components.common.image_table import read_images
 from components.common.pixel_store import MappedPixels, Pixels, allocate
 
@@ -24,19 +25,17 @@ def decode(encoded: bytes, size: int) -> Pixels:
     """Decode an image and resize its full frame to a square.
 
     Args:
-        encoded: a JPEG, PNG or other file that Pillow reads.
+        encoded: a file of any kind that `image_reader` reads.
         size: side of the result in pixels.
 
     Returns:
         uint8 RGB, shape (size, size, 3).
 
     Raises:
-        OSError: the bytes are not a readable image.
+        ImageProblem: the bytes are no image that is read.
     """
-    with Image.open(io.BytesIO(encoded)) as image:
-        image.draft("RGB", (size, size))  # a JPEG decoder can halve for free; never below `size`
-        resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
+    with read_image(encoded, at_least=size) as read:  # a JPEG decoder can halve for free; never below `size`
+        return np.asarray(read.image.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def load_pixels(folder: str | Path, image_ids: Sequence[str], size: int) -> Pixels | MappedPixels:
@@ -75,7 +74,7 @@ def decode_images(
         image_id, encoded = item
         try:
             return decode(encoded, size)
-        except OSError as error:
+        except ImageProblem as error:
             raise UserError(
                 f"The image {image_id} in {folder} cannot be decoded ({error}); run the ingest step again."
             ) from error

@@ -1,5 +1,6 @@
 """A source of images: a folder or bucket prefix, loose files and zips in any nesting."""
 
+import lzma
 import os
 import stat
 import tempfile
@@ -12,11 +13,11 @@ from pathlib import PurePosixPath
 
 from components.common import storage
 from components.common.errors import UserError
+from components.common.image_kind import IMAGE_ENDINGS
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
 """The file that `lesionflow synth` leaves to say that a folder holds no real patients."""
 
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _TABLE_SUFFIXES = frozenset({"", ".csv", ".tab", ".tsv", ".txt"})
 _MASK_ENDINGS = ("_segmentation", "_superpixels")  # distributed beside the images, named after them
 _LARGEST_TABLE = 16 * 2**20  # bytes; HAM10000's is half a megabyte, Kaggle's tables of raw pixels are not metadata
@@ -24,7 +25,7 @@ _LARGEST_IMAGE = 64 * 2**20  # bytes, uncompressed
 _LARGEST_RATIO = 200  # of a zip member's two sizes; deflate reaches 1032, images and tables stay below 20
 
 
-UNREADABLE = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 """What reading from a damaged zip raises."""
 
 
@@ -92,7 +93,7 @@ def open_source(uri: str, root: str = "") -> Source:
     if not storage.is_remote(root):
         entries = loose + [member for entry in zips for member in _members(uri, root, entry)]
     entries = [entry for entry in entries if not _is_junk(entry)]
-    images = [entry for entry in entries if _suffix(entry) in _IMAGE_SUFFIXES]
+    images = [entry for entry in entries if _suffix(entry) in IMAGE_ENDINGS]
     masks = [entry for entry in images if entry.stem.endswith(_MASK_ENDINGS)]
     tables = [entry for entry in entries if _suffix(entry) in _TABLE_SUFFIXES and entry.size <= _LARGEST_TABLE]
     return Source(

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.common.image_reader import read_image
 from components.common.image_table import read_images
 from components.common.loaded_model import LoadedModel
 from components.common.pixels import decode
@@ -117,9 +118,9 @@ def _look(model: LoadedModel, encoded: Sequence[bytes], predicted: Sequence[str]
 
 
 def _example(row: Any, encoded: bytes, maps: _Maps | None) -> Example:
-    with Image.open(io.BytesIO(encoded)) as image:
-        small = image.convert("RGB")
-    small.thumbnail((_SIDE, _SIDE))
+    with read_image(encoded) as read:
+        small = read.image.copy()
+        small.thumbnail((_SIDE, _SIDE))
     strongest, spotlight = None, None
     if maps:
         falls, covered = maps

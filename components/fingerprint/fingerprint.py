@@ -13,6 +13,7 @@ from pathlib import Path
 from components.common import storage
 from components.common.errors import UserError
 from components.common.files import write_text
+from components.common.image_kind import ENDINGS_TEXT
 from components.common.progress import report
 from components.common.registry import champion_version
 from components.common.source import Entry, Source, content_digest, open_source
@@ -64,7 +65,7 @@ def fingerprint(
     }
     found = open_source(source)
     if not found.images and not found.zips:
-        raise UserError(f"{source} holds no images; expected JPEG or PNG files, or zips of them.")
+        raise UserError(f"{source} holds no images; expected files ending in {ENDINGS_TEXT}, or zips of them.")
     with ThreadPoolExecutor(_THREADS) as pool:
         listing = [
             (entry.name, entry.size, digest)

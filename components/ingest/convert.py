@@ -5,7 +5,6 @@ import hashlib
 import io
 import multiprocessing
 import os
-import struct
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -16,15 +15,17 @@ from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from joblib import cpu_count
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from components.common.image_kind import ENDINGS
+from components.common.image_problem import ImageProblem, unreadable
+from components.common.image_reader import ReadImage, read_file, read_image, share_budget
+from components.common.pixel_budget import PixelBudget
 from components.common.source import UNREADABLE, Entry
 
 _QUALITY = 95
-_LARGEST_PIXELS = 64_000_000
 _BATCH = 16  # images per message between processes: small beside a shard, large beside a message's cost
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_DAMAGED = (*UNREADABLE, SyntaxError, struct.error, Image.DecompressionBombError)  # what Pillow's decoders raise
 
 
 @dataclass(frozen=True)
@@ -41,41 +42,44 @@ class Converted:
     sha256: str = ""
     """Of the original's width, height and decoded RGB pixels."""
     problem: str = ""
-    """Empty unless the image is damaged."""
+    """Why it cannot be stored, as in `ImageProblem`; empty if it can."""
 
 
 def convert(encoded: bytes, name: str, stored_size: int) -> Converted:
     """Decode one image and bring its shorter side down to `stored_size` pixels; never up.
 
-    An image that is small enough is stored as it came, byte for byte.
+    A JPEG or PNG that is small enough and that any program sees alike is stored as it came, byte for byte; another
+    small image as a PNG of its pixels.
 
     Args:
-        encoded: a JPEG or PNG file.
+        encoded: a file of any kind that `image_reader` reads.
         name: of that file, for its suffix.
         stored_size: shorter side, pixels.
     """
     try:
-        with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as opened:
-            width, height = opened.size
-            if width * height > _LARGEST_PIXELS:
-                return Converted(problem=f"{width}x{height} pixels are more than {_LARGEST_PIXELS:,}")
-            opened.load()
-            image = opened if opened.mode == "RGB" else opened.convert("RGB")  # convert would copy
-            digest = hashlib.sha256(f"{width}x{height}".encode())
-            digest.update(image.tobytes())
-    except UnidentifiedImageError:  # its own text is the address of the buffer
-        return Converted(problem="not a JPEG or PNG")
-    except _DAMAGED as error:
-        return Converted(problem=" ".join(str(error).split()))
+        with read_image(encoded) as read:
+            return _convert(encoded, name, read, stored_size)
+    except ImageProblem as problem:
+        return Converted(problem=str(problem))
+
+
+def _convert(encoded: bytes, name: str, read: ReadImage, stored_size: int) -> Converted:
+    image, (width, height) = read.image, read.size
+    digest = hashlib.sha256(f"{width}x{height}".encode())
+    digest.update(image.tobytes())
     sha256, original = digest.hexdigest(), (width, height)
     shorter = min(width, height)
+    if shorter <= stored_size and read.plain:
+        suffix = PurePosixPath(name).suffix.lower()
+        named_right = suffix in ENDINGS[read.kind]
+        return Converted(encoded, suffix if named_right else ENDINGS[read.kind][0], width, height, original, sha256)
+    stored = io.BytesIO()
     if shorter <= stored_size:
-        return Converted(encoded, PurePosixPath(name).suffix.lower(), width, height, original, sha256)
+        image.save(stored, "PNG")
+        return Converted(stored.getvalue(), ".png", width, height, original, sha256)
     size = (round(width * stored_size / shorter), round(height * stored_size / shorter))
     # Hamming: nearly bicubic's quality when downscaling, at bilinear's price (Pillow, "Filters comparison table").
-    image = image.resize(size, Image.Resampling.HAMMING)
-    stored = io.BytesIO()
-    image.save(stored, "JPEG", quality=_QUALITY)
+    image.resize(size, Image.Resampling.HAMMING).save(stored, "JPEG", quality=_QUALITY)
     return Converted(stored.getvalue(), ".jpg", *size, original, sha256)
 
 
@@ -84,12 +88,14 @@ def convert_all(root: str, entries: Sequence[Entry], stored_size: int) -> Iterat
 
     Processes, not threads: Pillow's encoder and much of its decoder hold the interpreter's lock.
     """
+    forked = multiprocessing.get_context("fork")
     # Forked, because a spawned worker would import the main module again (in a pod: all of kfp).
     # joblib knows a container's CPU quota, which os.cpu_count() does not.
     pool = ProcessPoolExecutor(
         min(cpu_count(), -(-len(entries) // _BATCH)),
-        mp_context=multiprocessing.get_context("fork"),
+        mp_context=forked,
         initializer=_start_worker,
+        initargs=(PixelBudget(context=forked),),
     )
     try:
         yield from pool.map(partial(_convert_entry, root, stored_size), entries, chunksize=_BATCH)
@@ -102,9 +108,9 @@ def _convert_entry(root: str, stored_size: int, entry: Entry) -> Converted:
         if entry.member:
             encoded = _open_zip(f"{root}/{entry.path}").read(entry.member)
         else:
-            encoded = Path(root, entry.path).read_bytes()
+            encoded = read_file(Path(root, entry.path))
     except UNREADABLE as error:
-        return Converted(problem=" ".join(str(error).split()))
+        return Converted(problem=str(unreadable(error)))
     return convert(encoded, entry.name, stored_size)
 
 
@@ -114,7 +120,8 @@ def _open_zip(path: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _start_worker() -> None:
+def _start_worker(budget: PixelBudget) -> None:
+    share_budget(budget)
     _keep_memory()
     _die_with_parent()
 

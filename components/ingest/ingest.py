@@ -110,7 +110,7 @@ def _watched(
     reported = 0.0
     for done, (entry, image) in enumerate(zip(matched.entries, converted, strict=True), start=1):
         if image.problem:
-            damaged.append(Rejected(entry.stem, entry.name, f"damaged image: {image.problem}"))
+            damaged.append(Rejected(entry.stem, entry.name, image.problem))
         else:
             sizes[image.original] += 1
         yield image

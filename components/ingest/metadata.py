@@ -8,11 +8,13 @@ latter with its lesion groupings (`image, lesion_id, ...`) where they lie beside
 import csv
 import io
 import math
+import re
 from dataclasses import dataclass
 
 import pandas as pd
 
 from components.common.errors import UserError
+from components.common.image_kind import IMAGE_ENDINGS
 from components.common.source import Entry, Source, read
 from components.common.taxonomy import LABELS, SEXES
 
@@ -22,6 +24,7 @@ MAXIMUM_AGE = 120  # years
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "none", "null"})
 _DELIMITERS = "\t,;"
+_ENDING = rf"(?:{'|'.join(map(re.escape, sorted(IMAGE_ENDINGS)))})$"
 
 
 class NoMetadata(UserError):
@@ -147,7 +150,7 @@ def parse_metadata(metadata: Metadata) -> Parsed:
                 "Add ISIC2018_Task3_Training_LesionGroupings.csv, or use HAM10000_metadata."
             )
     frame = frame.reindex(columns=[*REQUIRED, *OPTIONAL]).astype("str")
-    frame["image_id"] = frame["image_id"].str.replace(r"\.(?:jpe?g|png)$", "", case=False, regex=True)
+    frame["image_id"] = frame["image_id"].str.replace(_ENDING, "", case=False, regex=True)
     for column in ("dx", "dx_type", "sex", "localization"):
         frame[column] = frame[column].str.lower()
     frame, rejected = _validate(frame, table.entry.name)

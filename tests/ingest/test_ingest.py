@@ -187,16 +187,17 @@ def test_unusable_items_go_to_quarantine_with_the_reason(small_source: Path, run
     assert {item: reason.partition(":")[0] for item, reason in reasons.items()} == {
         "ISIC_7777777": "image without a row",
         "ISIC_0000001": "row without an image",
-        "ISIC_0000002": "damaged image",
+        "ISIC_0000002": "format not read",
         "ISIC_0000003": "damaged image",
         "ISIC_0000004": "conflicting images",
         "ISIC_0000006": "duplicate id",
         "ISIC_8888888": "unknown label",
     }
+    assert reasons["ISIC_0000002"].startswith("format not read: GIF; expected one of JPEG, PNG")
     assert "truncated" in reasons["ISIC_0000003"]
     assert not set(reasons) & set(result.table["image_id"])
     assert len(result.table) == 40 - 5
-    assert result.card["quarantined"]["damaged image"] == 2
+    assert result.card["quarantined"]["damaged image"] == result.card["quarantined"]["format not read"] == 1
     assert result.figures["quarantined"] == len(result.quarantine) == 8  # both rows of the disputed id
     assert "conflicting images" in result.page
 

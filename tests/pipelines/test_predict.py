@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from judged import jpeg, make_model_folder, write_evaluation, write_split
+from judged import jpeg, make_colour_model, make_model_folder, write_evaluation, write_split
 from typer.testing import CliRunner
 
 from components.common import storage
@@ -28,21 +28,7 @@ from pipelines.predict import predict
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    """A model folder with a real Keras model, which looks at the mean colour only."""
-    import keras
-
-    keras.utils.set_random_seed(0)
-    network = keras.Sequential(
-        [
-            keras.layers.Input((None, None, 3)),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(len(LABELS), activation="softmax"),
-        ]
-    )
-    folder = make_model_folder(tmp_path_factory.mktemp("model") / "model")
-    network.save(folder / "model.keras")
-    return folder
+    return make_colour_model(tmp_path_factory.mktemp("model") / "model")
 
 
 @pytest.fixture
@@ -158,7 +144,7 @@ def test_images_that_are_all_damaged_are_an_error_with_a_table(model, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"None of the 1 images can be read; .*out\.csv has the reason"):
         predict(str(model), [str(tmp_path / "bad.jpg")], tmp_path / "out.csv")
-    assert "cannot identify" in (tmp_path / "out.csv").read_text()
+    assert "not an image: its content is not that of any image" in (tmp_path / "out.csv").read_text()
 
 
 def test_calibration_and_abstention_are_those_of_the_model_folder(model, photos, tmp_path):
