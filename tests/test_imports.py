@@ -33,7 +33,8 @@ def test_rooms_keep_to_the_rules(path: Path):
         if path.name != "component.py":
             assert not {name for name in imported if name.split(".")[0] == "kfp"}, "logic imports kfp"
     # A SavedModel is TensorFlow's own format, and its decoder and resizing are no Keras operations.
-    may_import_a_backend = path.name == "keras_backend.py" or relative.parts[1:] == ("export", "saved_model.py")
+    served = [("export", "saved_model.py"), ("export", "served_image.py")]
+    may_import_a_backend = path.name == "keras_backend.py" or relative.parts[1:] in served
     assert may_import_a_backend or not {n for n in imported if n.split(".")[0] in ("tensorflow", "jax")}
     assert relative.parts[:2] == ("components", "finetune") or not _imported(path, top_level_only=True) & {"keras"}
 

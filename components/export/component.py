@@ -17,10 +17,12 @@ def export(
 
     The SavedModel in `saved_model/1` is what TensorFlow Serving and KServe's tensorflow runtime serve unchanged:
     encoded JPEG or PNG files in (`image_bytes`), calibrated `probabilities`, `labels`, `predicted` and `abstain` out.
-    Decoding, resizing and test-time augmentation are inside. A second signature, `pixels`, takes decoded images
-    of the network's size. One damaged image fails the whole request, as no operator of TensorFlow can skip it:
-    send the images of that request again one by one. `model.onnx` takes `pixels` and answers `probabilities`. Nothing
-    is exported if a probability differs by more than 0.0001 from the Keras model's on drawn JPEG and PNG images.
+    Decoding, turning upright by EXIF, resizing and test-time augmentation are inside, by the rules of predict. Other
+    formats and images of over 64 megapixels are refused: what predict reads beside (TIFF, WebP, BMP, JPEG 2000) is
+    to be sent as PNG. A second signature, `pixels`, takes decoded images of the network's size. One damaged image
+    fails the whole request, as no operator of TensorFlow can skip it: send the images of that request again one by
+    one. `model.onnx` takes `pixels` and answers `probabilities`. Nothing is exported if a probability differs by
+    more than 0.0001 from the Keras model's on drawn JPEG and PNG images.
 
     Args:
         model: the fine-tuned model.

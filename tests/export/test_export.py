@@ -21,7 +21,7 @@ from components.common.registry import list_contents
 from components.common.taxonomy import LABELS
 from components.evaluate.calibration import scale
 from components.export import export as module
-from components.export import onnx_model, saved_model
+from components.export import onnx_model, saved_model, served_image
 from components.export.export import TOLERANCE, export
 from components.export.pictures import encoded_pictures
 
@@ -126,7 +126,7 @@ def test_the_served_pixels_are_those_of_training_bit_for_bit():
 
     random = np.random.default_rng(2)
     decoder = tf.function(
-        lambda encoded: saved_model._decode(encoded, 32), input_signature=[tf.TensorSpec((), tf.string)]
+        lambda encoded: served_image.decode_served(encoded, 32), input_signature=[tf.TensorSpec((), tf.string)]
     )
     sizes = [(32, 32), (33, 95), (64, 96), (64, 97), (50, 69), (31, 33), (200, 150), (450, 600), (1, 1), (513, 70)]
     sizes += [tuple(int(side) for side in random.integers(1, 300, 2)) for _ in range(20)]
