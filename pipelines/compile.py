@@ -33,7 +33,24 @@ def compile_pipeline(
         pipeline = training.define_training_pipeline(profile)
     else:
         pipeline = cross_validation.define_cross_validation_pipeline(profile, folds)
-    name = uploaded_as(profile, folds)
+    return write_package(output, uploaded_as(profile, folds), pipeline, pins, kubernetes_manifest)
+
+
+def write_package(
+    output: Path, name: str, pipeline: GraphComponent, pins: Mapping[str, str], kubernetes_manifest: bool = False
+) -> list[str]:
+    """Write any pipeline as YAML to `output`, as `compile_pipeline` does with ours.
+
+    Args:
+        output: the file.
+        name: of the pipeline.
+        pipeline: wired.
+        pins: as there.
+        kubernetes_manifest: as there.
+
+    Returns:
+        As there.
+    """
     pipeline = with_images(pipeline, pins)
     compile_to = compiler.Compiler().compile
     with whole_file(output) as temporary:

@@ -81,12 +81,36 @@ def prepare(
         file = Path(folder, "pipeline.yaml")
         unpinned = compile_pipeline(file, profile, pins=read_pins(), kubernetes_manifest=False, folds=folds)
         package = file.read_text(encoding="utf-8")
+    name = uploaded_as(profile, folds)
+    return describe(name, package, unpinned, profile, parameters, experiment, run_name, service_account, pipeline_root)
+
+
+def describe(
+    pipeline: str,
+    package: str,
+    unpinned: Sequence[str],
+    profile: ClusterProfile,
+    parameters: Mapping[str, Any],
+    experiment: str,
+    run_name: str | None,
+    service_account: str | None,
+    pipeline_root: str | None,
+) -> Submission:
+    """Decide what everything of a compiled pipeline is called.
+
+    Args:
+        pipeline: its name.
+        package: as compiled.
+        unpinned: its images that are named by tag.
+        profile: for which it was compiled.
+        parameters: here and below, of the run.
+    """
     documents: list[Any] = list(yaml.safe_load_all(package))
     digest = content_digest(documents)
     executors = documents[0]["deploymentSpec"]["executors"].values()
     now = datetime.now(UTC)
     return Submission(
-        pipeline=uploaded_as(profile, folds),
+        pipeline=pipeline,
         package=package,
         version=f"{installed_version('lesionflow')}-{digest[:8]}",
         images=tuple(sorted({executor["container"]["image"] for executor in executors if "container" in executor})),
