@@ -11,6 +11,8 @@ from typing import Any
 
 from docstring_parser import parse
 
+from pipelines.step import ROOMS
+
 ROOT = Path(__file__).resolve().parent.parent
 TYPES = {"String": "text", "Integer": "integer", "Float": "number", "Boolean": "true or false"}
 WIDTH = 100  # characters of an example's line
@@ -48,7 +50,7 @@ def render(room: str) -> str:
             [(f"`{name}`", _type(spec), about[name]) for name, spec in outputs.items()],
         ),
     ]
-    if not any(spec.is_artifact_list for spec in inputs.values()):  # kfp imports single artifacts only
+    if room in ROOMS and not any(spec.is_artifact_list for spec in inputs.values()):  # kfp imports single ones only
         parts += ["This step alone:", f"```\n{_example(room, inputs)}\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -21,6 +21,18 @@ from kfp.dsl.base_component import BaseComponent
 SITE = Path(__file__).parent / "adapters" / "site"
 
 
+def s3_environment(url: str) -> dict[str, str]:
+    """What every pod is given to reach an S3 server."""
+    return {
+        "AWS_ENDPOINT_URL_S3": url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
 @dataclass(frozen=True)
 class Ran:
     """How a step ended.
@@ -58,11 +70,14 @@ class Launcher:
 
     def run(self, component: BaseComponent, given: Mapping[str, Any]) -> Ran:
         """Run one step in a process of its own on `given`, its executor input as recorded."""
+        spec: Any = json_format.MessageToDict(component.pipeline_spec)
+        return self.run_container(spec["deploymentSpec"]["executors"][f"exec-{component.name}"]["container"], given)
+
+    def run_container(self, container: Mapping[str, Any], given: Mapping[str, Any]) -> Ran:
+        """Run a compiled step, which a pipeline may have given an environment."""
         outputs = given["outputs"]
         # Only root may make /s3, and /tmp is everybody's.
         executor_input = re.sub(r'"(?=/(?:s3|tmp)/)', f'"{self.root}', json.dumps(given))
-        spec: Any = json_format.MessageToDict(component.pipeline_spec)
-        container = spec["deploymentSpec"]["executors"][f"exec-{component.name}"]["container"]
         self.root.mkdir(exist_ok=True)
         done = subprocess.run(
             [part.replace("{{$}}", executor_input) for part in [*container["command"], *container["args"]]],

@@ -1,11 +1,10 @@
 """The pipeline's steps, each run by kfp's executor on its recorded input, chained as a run chains them."""
 
-import os
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from launcher import Launcher
+from launcher import Launcher, s3_environment
 from recorded_steps import RECORDED, Chain
 from recordings import recorded
 from s3_server import S3Server
@@ -18,14 +17,7 @@ from pipelines.synth import write_synthetic
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Generator[Chain]:
     folder = tmp_path_factory.mktemp("chain")
     with S3Server() as server, pytest.MonkeyPatch.context() as patch:
-        environment = {
-            "AWS_ENDPOINT_URL_S3": server.url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
+        environment = s3_environment(server.url)
         for name, value in environment.items():
             patch.setenv(name, value)
         _fill(folder)

@@ -97,7 +97,7 @@ def test_the_executor_hands_every_adapter_what_it_declares(
 
 
 def test_this_would_refuse_an_annotation_that_no_cluster_can_use(tmp_path: Path):
-    @dsl.component
+    @dsl.component(base_image="python:3.11")
     def hopeless(table: Optional[dsl.Input[dsl.Dataset]] = None):  # noqa: UP045
         print(table)
 

@@ -1,0 +1,62 @@
+"""The smallest data set that the product's own steps take, and an evaluation that no gate lets through."""
+
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from components.common import storage
+from components.common.files import write_json
+from components.common.metrics import classification_metrics
+from components.common.source import SYNTHETIC_MARKER
+from components.common.taxonomy import LABELS
+from components.gate.judge import judge
+from components.gate.policy import floor
+
+LESIONS = 4
+"""Of each class, one image each: one more than the folds of a split."""
+_COLUMNS = "lesion_id,image_id,dx,dx_type,age,sex,localization"
+
+
+def write_sample(source: str) -> dict[str, bytes]:
+    """Write 28 drawn pictures of 40x30 pixels with their metadata, in HAM10000's layout.
+
+    Args:
+        source: a folder, gs:// or s3:// prefix.
+
+    Returns:
+        Name of each file -> its content; the same every time.
+    """
+    files = {SYNTHETIC_MARKER: b"Drawn by lesionflow's contract step; no patient is in it.\n"}
+    lines = [_COLUMNS]
+    for index in range(LESIONS * len(LABELS)):
+        label = LABELS[index % len(LABELS)]
+        files[f"contract_{index:07d}.jpg"] = _picture(index)
+        lines.append(f"lesion_{index:07d},contract_{index:07d},{label},histo,{30 + index}.0,female,back")
+    files["HAM10000_metadata.csv"] = ("\n".join(lines) + "\n").encode()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            Path(folder, name).write_bytes(content)
+        storage.upload_folder(folder, source)
+    return dict(sorted(files.items()))
+
+
+def write_evaluation(path: str | Path) -> None:
+    """Write what evaluate would of a model that knows one class only: every gate that asks for more refuses it."""
+    truth = np.arange(len(LABELS)).repeat(2)
+    probabilities = np.full((len(truth), len(LABELS)), 0.1 / (len(LABELS) - 1))
+    probabilities[:, 0] = 0.9
+    metrics = classification_metrics(truth, probabilities)
+    verdict = judge({"metrics": metrics}, floor("macro_f1", 0.7))
+    write_json(Path(path), {"verdict": verdict.verdict, "gate": verdict.section(), "metrics": metrics})
+
+
+def _picture(index: int) -> bytes:
+    """A JPEG that no other index gives."""
+    image = Image.linear_gradient("L").resize((40, 30)).convert("RGB")
+    image.paste((40 + 5 * index, 200 - 4 * index, 90 + 3 * index), (index, 5, index + 10, 25))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
