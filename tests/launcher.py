@@ -92,7 +92,7 @@ class Launcher:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=280,
+            timeout=600,
         )
         wrote = self._strict(outputs["outputFile"]) if done.returncode == 0 else {}
         for name, described in wrote.get("artifacts", {}).items():

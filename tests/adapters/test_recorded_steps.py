@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -53,6 +53,27 @@ def test_the_steps_did_their_real_work(chain: Chain):
     metrics = chain.launcher.written["evaluate", "metrics"]["metadata"]
     evaluation = json.loads(chain.ran["evaluate"].paths["evaluation"].read_text())
     assert metrics["macro_f1"] == pytest.approx(evaluation["metrics"]["macro_f1"], abs=1e-5)
+
+
+def test_metadata_is_handed_on_in_the_kinds_that_were_recorded(chain: Chain):
+    """Holds the launcher of these tests to the real one: whose struct is a struct, and whose truth is a number."""
+    seen: set[str] = set()
+    for task in RECORDED:
+        for described in executor_input(task)["inputs"].get("artifacts", {}).values():
+            (artifact,) = described["artifacts"]
+            now = chain.launcher.artifact(artifact)["metadata"]
+            shared = now.keys() & artifact["metadata"].keys()
+            kinds = {name: (_kind(artifact["metadata"][name]), _kind(now[name])) for name in shared}
+            assert {name: kind for name, kind in kinds.items() if kind[0] != kind[1]} == {}
+            seen |= {kind for kind, _ in kinds.values()}
+    assert seen == {"text", "number", "struct", "list"}
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        (kind,) = cast(dict[str, Any], value)
+        return kind
+    return "text" if isinstance(value, str) else "number" if type(value) in (int, float) else type(value).__name__
 
 
 def test_split_heeds_its_optional_artifact_and_runs_without_it(chain: Chain):
