@@ -1,10 +1,14 @@
-.PHONY: run test check lock images
+.PHONY: run test test-cluster check lock images
 
 run: ## Set up .venv, then the main job on synthetic data
 	scripts/run
 
 test: ## Set up .venv, then all tests
 	scripts/test
+
+test-cluster: ## Try on your Kubeflow what a training needs of it; ARGUMENTS="--profile cpu-only ..."
+	scripts/setup
+	.venv/bin/lesionflow doctor --deep $(ARGUMENTS)
 
 check: ## Formatter, linter, types, generated files
 	scripts/check

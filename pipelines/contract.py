@@ -36,6 +36,9 @@ TASKS = {
 }
 """kfp's name of each task -> the step's name for users, in order."""
 
+OWN = ("contract", "split-2", "contract-2")
+"""Those of them that no other pipeline has."""
+
 LISTEN = 30
 """Seconds for which the first step goes on writing, so that the log of a running step can be asked for."""
 

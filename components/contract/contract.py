@@ -90,6 +90,7 @@ def _check_store(folder: str) -> str:
     for name in list(files)[:2]:
         if storage.read_bytes(storage.join(source, name)) != files[name]:
             raise UserError(f"{source}/{name} does not hold what was just written there; expected the same bytes.")
+    print(f"contract: wrote {len(files)} files to {source}", flush=True)
     _held("store")
     storage.check_swaps(f"{folder}-swaps")
     _held("swaps")

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipelines import cross_validation, training
+from pipelines import contract, cross_validation, training
 from pipelines.runners.events import StepState
 
-TASKS = training.TASKS | cross_validation.TASKS
-"""kfp's name of each task of either pipeline -> the step's name for users."""
+TASKS = training.TASKS | cross_validation.TASKS | contract.TASKS
+"""kfp's name of each task of any pipeline -> the step's name for users."""
 
 FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 """States, in KFP's words, that a run does not leave."""
@@ -109,6 +109,8 @@ class RunState:
     @property
     def names(self) -> dict[str, str]:
         """kfp's name of each task of this pipeline -> the step's name for users, in order."""
+        if any(state.name in contract.OWN for state in self.tasks):
+            return contract.TASKS
         return training.TASKS if self.folds is None else cross_validation.TASKS
 
     def of(self, task: str) -> list[TaskState]:
@@ -122,7 +124,8 @@ class RunState:
     @property
     def refused(self) -> bool:
         """Whether the gate failed on figures that are there, which is how a refusal looks from outside."""
-        judged = self.of("evaluate" if self.folds is None else "pool")
+        order = list(self.names)
+        judged = self.of(order[order.index("gate") - 1])
         gate = self.of("gate")
         return bool(gate and judged) and gate[0].status == "failed" and judged[0].status in ("done", "reused")
 

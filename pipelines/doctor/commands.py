@@ -22,6 +22,9 @@ def doctor(
     ] = None,
     registry: Annotated[str | None, typer.Option(help="gs:// or s3:// prefix of the promoted models.")] = None,
     data: Annotated[str | None, typer.Option(help="gs:// or s3:// prefix of the images to train on.")] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Run a small pipeline there and say what works: minutes, no GPU, no data.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Check a cluster before submitting to it: every cross with its mend.
@@ -45,6 +48,11 @@ def doctor(
         registry=registry,
         data=data,
     )
+    if deep:
+        from pipelines.doctor.deep import examine_deeply
+        from pipelines.doctor.deep_checks import NAMES
+
+        raise typer.Exit(examine_deeply(subject, DoctorDisplay(Console(), NAMES)))
     checks = checks_for(subject)
     display = DoctorDisplay(Console(), [check.name for check in checks])
     found = examine(checks, subject, display.starting, display.finished)
