@@ -134,7 +134,7 @@ def _run(seen: Seen) -> Finding:
     if seen.outcome.status == "refused":
         return fine("every step had its turn")
     return cross(
-        f"the run ended otherwise than it should: {seen.outcome.error}", "mend the first cross above; then try again"
+        f"the run ended otherwise than it should: {seen.outcome.error}", "fix the first cross above; then try again"
     )
 
 
