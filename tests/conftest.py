@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from s3_server import S3Server
+from seaweedfs import SeaweedFS
 
 # As `keras_backend.prepare` sets it, which comes too late where a test module imports Keras: its bits would
 # not be those of a process of its own.
@@ -39,29 +40,40 @@ def gcs(_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session")
-def _s3_server() -> Generator[S3Server]:
-    with S3Server() as server:
-        yield server
+def _seaweedfs() -> Generator[SeaweedFS]:
+    """The object store of Kubeflow Pipelines itself; its bucket `started` is there from the start."""
+    with SeaweedFS() as store:
+        yield store
 
 
 @pytest.fixture
-def s3_server(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """An S3 server with an empty bucket named `bucket`, behind s3:// for as long as the test runs."""
-    import boto3
-
-    _s3_server.wipe()
-    environment = {
-        "AWS_ENDPOINT_URL_S3": _s3_server.url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
-    for name, value in environment.items():
+def seaweedfs(_seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> SeaweedFS:
+    """That store with an empty bucket named `bucket`, behind s3:// for as long as the test runs."""
+    _seaweedfs.empty_bucket("bucket")
+    for name, value in _seaweedfs.environment.items():
         monkeypatch.setenv(name, value)
-    boto3.Session().client("s3").create_bucket(Bucket="bucket")
-    return _s3_server
+    return _seaweedfs
+
+
+@pytest.fixture
+def team_a(seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
+    """The address of KFP's bucket, with the credentials that KFP gives to the namespace `team-a`."""
+    from components.common.storage import s3
+
+    seaweedfs.empty_bucket("mlpipeline")
+    for name, value in seaweedfs.namespace_credentials("team-a").items():
+        monkeypatch.setenv(name, value)
+    s3._client.cache_clear()
+    yield "s3://mlpipeline"
+    s3._client.cache_clear()
+
+
+@pytest.fixture
+def s3_server(seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> Generator[S3Server]:
+    """The same behind a door that a test can close, or bend."""
+    with S3Server(seaweedfs) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        yield server
 
 
 @pytest.fixture(params=["gs", "s3"])
@@ -77,7 +89,7 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def _bucket(request: pytest.FixtureRequest) -> str:
-    request.getfixturevalue({"gs": "gcs", "s3": "s3_server"}[request.param])
+    request.getfixturevalue({"gs": "gcs", "s3": "seaweedfs"}[request.param])
     return f"{request.param}://bucket"
 
 

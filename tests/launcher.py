@@ -21,18 +21,6 @@ from kfp.dsl.base_component import BaseComponent
 SITE = Path(__file__).parent / "adapters" / "site"
 
 
-def s3_environment(url: str) -> dict[str, str]:
-    """What every pod is given to reach an S3 server."""
-    return {
-        "AWS_ENDPOINT_URL_S3": url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
-
-
 @dataclass(frozen=True)
 class Ran:
     """How a step ended.

@@ -4,10 +4,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from launcher import Launcher, s3_environment
+from launcher import Launcher
 from recorded_steps import RECORDED, Chain
 from recordings import recorded
-from s3_server import S3Server
+from seaweedfs import SeaweedFS
 
 from components.common import storage
 from pipelines.synth import write_synthetic
@@ -16,8 +16,8 @@ from pipelines.synth import write_synthetic
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Generator[Chain]:
     folder = tmp_path_factory.mktemp("chain")
-    with S3Server() as server, pytest.MonkeyPatch.context() as patch:
-        environment = s3_environment(server.url)
+    with SeaweedFS() as server, pytest.MonkeyPatch.context() as patch:
+        environment = server.environment
         for name, value in environment.items():
             patch.setenv(name, value)
         _fill(folder)

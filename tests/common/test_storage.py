@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from s3_server import S3Server
+from seaweedfs import SeaweedFS
 
 from components.common import storage
 from components.common.errors import UserError
@@ -64,7 +65,7 @@ def test_digests_in_a_bucket_follow_the_content(bucket: str) -> None:
     assert a != c
 
 
-def test_an_object_in_parts_changes_its_digest_with_one_byte(s3_server: S3Server) -> None:
+def test_an_object_in_parts_changes_its_digest_with_one_byte(seaweedfs: SeaweedFS) -> None:
     data = bytearray(9 * 2**20)
     storage.write_bytes("s3://bucket/d/large", bytes(data))
     (before,) = storage.list_files("s3://bucket/d")
@@ -155,8 +156,11 @@ def test_missing_things_are_named(anywhere: str) -> None:
         storage.read_bytes(storage.join(anywhere, "nothing.json"))
 
 
-def test_a_missing_bucket_is_named(bucket: str, tmp_path: Path) -> None:
-    missing = bucket.replace("bucket", "no-such-bucket")
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_a_missing_bucket_is_named(request: pytest.FixtureRequest, scheme: str, tmp_path: Path) -> None:
+    """SeaweedFS makes a bucket that its administrator writes to; users of a namespace are refused."""
+    request.getfixturevalue({"gs": "gcs", "s3": "team_a"}[scheme])
+    missing = f"{scheme}://no-such-bucket"
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_bytes(b"x")
     for action in (
@@ -270,7 +274,7 @@ def test_other_stores_are_not_asked(gcs: str, tmp_path: Path) -> None:
         assert not storage.exists(registry)
 
 
-def test_minio_is_s3_with_an_endpoint(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minio_is_s3_with_an_endpoint(seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.write_bytes("s3://bucket/sub/file", b"x")
     assert storage.read_bytes("minio://bucket/sub/file") == b"x"
     assert storage.join("minio://bucket/sub", "file") == "minio://bucket/sub/file"

@@ -7,7 +7,7 @@ from pathlib import Path
 import docker
 import pytest
 from command import RECIPE, Site, lesionflow, summary_of
-from s3_server import S3Server
+from seaweedfs import SeaweedFS
 
 from components.common import storage
 from components.common.files import write_json
@@ -69,7 +69,7 @@ def test_results_are_reused_across_runs_in_containers(site: Site, passed: Path):
 
 
 def test_data_and_registry_may_live_in_a_bucket(
-    docker_engine: docker.DockerClient, site: Site, s3_server: S3Server, tmp_path: Path
+    docker_engine: docker.DockerClient, site: Site, seaweedfs: SeaweedFS, tmp_path: Path
 ):
     if docker_engine.networks.list(names=["bridge"]):
         pytest.skip("this Docker's containers do not share the machine's network, so they cannot reach the test's S3")

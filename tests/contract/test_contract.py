@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from graph import BUCKET, run_graph
-from launcher import Launcher, Ran, s3_environment
+from launcher import Launcher, Ran
 from s3_server import S3Server
+from seaweedfs import SeaweedFS
 
 from components.common import storage
 from components.common.errors import UserError
@@ -103,14 +104,12 @@ def test_it_fails_once_and_only_once_in_every_store(anywhere: str, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, list[Ran]]]:
-    import boto3
-
-    with S3Server() as server, pytest.MonkeyPatch.context() as patch:
-        environment = s3_environment(server.url)
+    with SeaweedFS() as server, pytest.MonkeyPatch.context() as patch:
+        environment = server.environment
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setattr(graph, "LISTEN", 1)
-        boto3.Session().client("s3").create_bucket(Bucket=BUCKET)
+        server.empty_bucket(BUCKET)
         launcher = Launcher(tmp_path_factory.mktemp("contract") / "pod", environment)
         yield run_graph(launcher, graph.define_contract_pipeline(LOCAL), {"nonce": "1"})
 

@@ -10,6 +10,7 @@ from doctor.registry_server import DIGEST, Registry
 from kfp_api.server import KfpApiServer
 from kube_api.server import KubeApiServer
 from s3_server import S3Server
+from seaweedfs import SeaweedFS
 
 from components.common import storage
 from components.common.errors import UserError
@@ -158,7 +159,7 @@ def test_a_store_that_only_the_pods_reach_is_not_looked_for_at_amazon(
     assert finding == Finding(Status.UNCHECKED, f"could not be checked: {words}")
 
 
-def test_that_store_is_tried_where_its_address_is_known(s3_server: S3Server, find: Find) -> None:
+def test_that_store_is_tried_where_its_address_is_known(seaweedfs: SeaweedFS, find: Find) -> None:
     assert find(checks.registry, registry="s3://bucket/models").status is Status.FINE
     storage.write_bytes("s3://bucket/data/metadata.csv", b"image_id\n")
     assert find(checks.data, data="s3://bucket/data").status is Status.FINE

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from pandas import read_csv
 from s3_server import S3Server
+from seaweedfs import SeaweedFS
 from small_data import RECIPE, Data
 
 import components
@@ -91,7 +92,7 @@ def test_a_store_that_cannot_be_read_ends_the_step_before_it_trains(s3_server: S
 
 
 def test_a_training_goes_on_in_another_pod_from_a_bucket(
-    data: Data, head: Path, partial: Path, tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    data: Data, head: Path, partial: Path, tmp_path: Path, seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch
 ):
     def train() -> dict[str, Any]:
         return data.finetune(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from s3_server import S3Server
+from seaweedfs import SeaweedFS
 from small_data import RECIPE, Data
 
 from components.common.backbone import CORE
@@ -84,7 +84,7 @@ def test_sigterm_in_any_batch_stops_there_and_the_retry_goes_on_with_the_same_bi
 
 
 def test_a_task_killed_and_then_terminated_goes_on_from_a_bucket_like_one_that_was_not(
-    data: Data, head: Path, unbroken: Path, tmp_path: Path, s3_server: S3Server
+    data: Data, head: Path, unbroken: Path, tmp_path: Path, seaweedfs: SeaweedFS
 ):
     options = {"start": str(head), "checkpoint_folder": "s3://bucket/team/checkpoints"}
     task = {

@@ -1,6 +1,6 @@
 """The champion's pointer under competition: whoever finishes when, the best version ends up in use.
 
-Google's storage is a stand-in here that enforces generations (`gcs_server`), S3 is moto's (`s3_server`);
+Google's storage is a stand-in here that enforces generations (`gcs_server`), S3 is a real SeaweedFS;
 both are reached over HTTP through the vendors' own clients.
 """
 
@@ -51,7 +51,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty registry in a store of each kind that compares and swaps."""
     if request.param == "local":
         return str(tmp_path / "registry")
-    request.getfixturevalue({"gs": "strict_gcs", "s3": "s3_server"}[request.param])
+    request.getfixturevalue({"gs": "strict_gcs", "s3": "seaweedfs"}[request.param])
     return f"{request.param}://bucket/registry"
 
 
@@ -110,7 +110,7 @@ def test_of_a_hundred_at_once_the_best_is_champion(strict_gcs: GcsServer, seed: 
     check_best_won("gs://bucket/registry", scores, compete("gs://bucket/registry", scores))
 
 
-def test_of_a_hundred_at_once_the_best_is_champion_on_s3(s3_server: Any) -> None:
+def test_of_a_hundred_at_once_the_best_is_champion_on_s3(seaweedfs: Any) -> None:
     scores = [value / 10_000 for value in random.Random(7).sample(range(10_000), CROWD)]
     check_best_won("s3://bucket/registry", scores, compete("s3://bucket/registry", scores))
 
