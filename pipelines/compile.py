@@ -11,6 +11,7 @@ from components.common.files import file_digest, whole_file
 from pipelines import cross_validation, training
 from pipelines.cluster.profile import ClusterProfile
 from pipelines.images import with_images
+from pipelines.slim import slim
 
 
 def compile_pipeline(
@@ -52,6 +53,7 @@ def write_package(
         As there.
     """
     pipeline = with_images(pipeline, pins)
+    slim(pipeline)
     compile_to = compiler.Compiler().compile
     with whole_file(output) as temporary:
         package = temporary.with_suffix(".yaml")  # the compiler insists on the ending

@@ -57,6 +57,7 @@ def submit(
     from components.common.recipe import load_recipe
     from components.gate.policy import choose_policy
     from pipelines.cluster.profile import load_profile
+    from pipelines.cluster.short_text import short_policy, short_recipe
     from pipelines.cluster.submit import check_pinned, prepare, send
     from pipelines.cluster.values import check_uri, check_values
     from pipelines.starting_weights import check_baked
@@ -65,12 +66,12 @@ def submit(
     parameters: dict[str, Any] = {
         "source": data,
         "checkpoints": checkpoints,
-        "recipe": load_recipe(recipe).model_dump_json(),
+        "recipe": short_recipe(load_recipe(recipe)),
         "weights": weights,
         "duplicate_pairs": duplicate_pairs,
         "leak_guard": leak_guard,
         "seed": seed,
-        "policy": choose_policy(policy, metric, min_f1, folds).text(),
+        "policy": short_policy(choose_policy(policy, metric, min_f1, folds)),
     }
     if folds is not None:
         from pipelines.cross_validation import check_folds
