@@ -14,6 +14,8 @@ from pipelines.doctor.subject import Subject
 _BUCKET, _SHARED, _OWN = "mlpipeline", ("artifacts", "shared"), ("private", "private-artifacts")
 """What the Secret opens that KFP makes for a namespace: these folders of its bucket, the last two with its name."""
 
+_UNCHECKED = findings.unchecked("").what
+
 
 def object_store(subject: Subject) -> Finding:
     """The S3-compatible stores that the pods use exist in the cluster, with the credentials that they use."""
@@ -118,6 +120,7 @@ def _sum(found: list[Finding]) -> Finding:
     for status in (Status.CROSS, Status.UNCHECKED):
         if chosen := [one for one in found if one.status is status]:
             mends = "; ".join(dict.fromkeys(one.mend for one in chosen if one.mend))
-            return Finding(status, "; ".join(dict.fromkeys(one.what for one in chosen)), mends)
+            said = "; ".join(dict.fromkeys(one.what.removeprefix(_UNCHECKED) for one in chosen))
+            return Finding(status, said, mends) if status is Status.CROSS else findings.unchecked(said, mends)
     said = ", ".join(one.what for one in found if one.what)
     return findings.fine(f"{said}: there") if said else findings.skipped("nothing is on s3://")

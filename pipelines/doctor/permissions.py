@@ -80,6 +80,7 @@ PERMISSIONS = (
     Permission(Who.EXAMINER, "list", "resourcequotas", "quota left"),
     Permission(Who.EXAMINER, "list", "limitranges", "limits that would refuse a pod"),
     Permission(Who.EXAMINER, "get", "configmaps", "the default pipeline root", name="kfp-launcher"),
+    Permission(Who.EXAMINER, "get", "configmaps", "where KFP's own object store is", name="artifact-repositories"),
     Permission(Who.EXAMINER, "get", "namespaces", "whether the namespace exists"),
     Permission(
         Who.EXAMINER,

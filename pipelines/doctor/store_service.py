@@ -1,7 +1,11 @@
 """Whether an object store's address leads pods to a Service with a pod behind it."""
 
+from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Any, cast
 from urllib.parse import urlsplit
+
+import yaml
 
 from pipelines.doctor import findings
 from pipelines.doctor.cluster_access import Denied, Missing, ask
@@ -11,6 +15,8 @@ from pipelines.doctor.subject import Subject
 
 _KFPS_OWN = ("seaweedfs", "minio-service")
 """Services of KFP's own store: since 2.16, and before."""
+_ARCHIVE = "artifact-repositories"
+"""ConfigMap in which Argo finds where to archive logs."""
 
 
 def host_and_port(store: UsedStore) -> tuple[str, int]:
@@ -30,6 +36,10 @@ def service(subject: Subject, store: UsedStore) -> Finding:
     name, namespace = place
     try:
         found = ask(subject.core.read_namespaced_service, name, namespace)
+    except Denied:
+        if finding := _as_kfp_has_it(subject, store, name, namespace):
+            return finding
+        raise
     except Missing:
         known = [other for other in _KFPS_OWN if _exists(subject, other, namespace)]
         there = f"; KFP's own is http://{known[0]}.{namespace}:9000" if known else ""
@@ -50,6 +60,42 @@ def service(subject: Subject, store: UsedStore) -> Finding:
         f"no pod behind the Service {name} in the namespace {namespace} is ready",
         f"see why: kubectl get pods --namespace {namespace}",
     )
+
+
+def _as_kfp_has_it(subject: Subject, store: UsedStore, name: str, namespace: str) -> Finding | None:
+    """What is known of a Service that this user may not see: where KFP has its own pods' logs archived.
+
+    KFP writes that into each namespace of several users, for Argo.
+
+    Returns:
+        None if that says nothing about this Service.
+    """
+    try:
+        data = ask(subject.core.read_namespaced_config_map, _ARCHIVE, subject.namespace).data or {}
+    except (Missing, Denied):
+        return None
+    for one in data.values():
+        archive = _mapping(_mapping(_parsed(one)).get("s3")).get("endpoint", "").partition(":")[0].split(".")
+        if archive[:2] == [name, namespace]:
+            return findings.fine(f"{store.endpoint} (where KFP archives logs)")
+        if len(archive) > 1 and archive[0] in _KFPS_OWN and archive[1] == namespace and name in _KFPS_OWN:
+            there = ".".join(archive[:2])
+            return findings.cross(
+                f"{store.user} will look for objects at {store.endpoint}, and KFP's own store is {there}",
+                f"correct the address, which is set {store.setting}, to http://{there}:9000",
+            )
+    return None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)  # KFP writes JSON, people YAML
+    except yaml.YAMLError:
+        return None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
 
 
 def _in_cluster(subject: Subject, host: str) -> tuple[str, str] | None:

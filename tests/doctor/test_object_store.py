@@ -1,5 +1,6 @@
 """The object store is looked for where the pods will look for it, with the Secret that they will use."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,13 @@ KFPS = {"defaultPipelineRoot": "minio://mlpipeline/private-artifacts/team-a/v2/a
 
 def config_map(data: dict[str, str]) -> dict[str, Any]:
     return {"metadata": {"name": "kfp-launcher", "namespace": "team-a"}, "data": data}
+
+
+def archive(endpoint: str) -> dict[str, Any]:
+    """What KFP puts into a namespace for Argo."""
+    content = json.dumps({"archiveLogs": True, "s3": {"endpoint": endpoint, "bucket": "mlpipeline"}})
+    metadata = {"name": "artifact-repositories", "namespace": "team-a"}
+    return {"metadata": metadata, "data": {"default-namespaced": content}}
 
 
 def ours(**changes: Any) -> dict[str, str]:
@@ -188,6 +196,29 @@ def test_what_may_not_be_asked_hides_no_cross(kube: KubeApiServer, find: Find, d
     assert (finding.status, "forbidden" in finding.what) == (Status.UNCHECKED, True)
     kube.objects["secrets" if "secrets" not in denied else "services"].clear()
     assert find(checks.object_store).status is Status.CROSS
+
+
+@pytest.mark.parametrize(
+    ("profile_says", "status", "words"),
+    [
+        ("http://seaweedfs.kubeflow:9000", Status.UNCHECKED, "get secrets"),
+        ("http://minio-service.kubeflow:9000", Status.CROSS, "and KFP's own store is seaweedfs.kubeflow"),
+        ("http://ours.kubeflow:9000", Status.UNCHECKED, "get services"),
+    ],
+)
+def test_who_may_not_see_the_service_goes_by_where_kfp_archives_logs(
+    kube: KubeApiServer, find: Find, tmp_path: Path, profile_says: str, status: Status, words: str
+) -> None:
+    """As the ServiceAccount lesionflow-submitter, without components/doctor."""
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump({"extends": "generic", "object_store": {"endpoint": profile_says}}))
+    kube.add("configmaps", config_map(KFPS), archive("seaweedfs.kubeflow.svc.cluster.local:9000"))
+    kube.denied.update({"get services", "get secrets", "get namespaces"})
+    finding = find(checks.object_store, profile=str(own))
+    assert (finding.status, finding.what.count("could not be checked") <= 1) == (status, True), finding
+    told = finding.what.replace("cannot get resource ", "get ").replace('"', "")
+    assert words in told
+    assert ("get services" in told) == (words == "get services")
 
 
 @pytest.mark.parametrize(
