@@ -71,12 +71,12 @@ def pipelines_api(subject: Subject) -> Finding:
 
     try:
         client = connect(subject.settings)
+        # Its health it tells everybody. With profiles, it asks whether this user may list the namespace's runs.
+        listed = client.list_runs(page_size=1, namespace=client.get_user_namespace() or None)
     except Refused as refused:
         if refused.status not in _BY_KUBECONFIG or not _goes_by_kubeconfig(subject.settings):
             raise
         return findings.cross(str(refused).partition("; ")[0], _BY_KUBECONFIG[refused.status])
-    # A server with profiles asks whether this user may list the namespace's.
-    listed = client.list_runs(page_size=1, namespace=client.get_user_namespace() or None)
     where = subject.settings.endpoint or "the service of your kubeconfig's cluster"
     return findings.fine(f"{where} answers, {listed.total_size or 0} runs so far")
 

@@ -71,6 +71,18 @@ def test_who_comes_by_a_kubeconfig_is_told_of_the_role_for_that(
 
 
 @pytest.mark.usefixtures("impatient")
+def test_kubeflow_of_several_users_tells_its_health_to_a_kubeconfig_and_nothing_else(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a real one did."""
+    monkeypatch.setattr(checks, "_goes_by_kubeconfig", lambda _: True)
+    with KfpApiServer() as api:
+        api.fail_next("GET", "/runs", 401)
+        finding = find(checks.pipelines_api, endpoint=api.url)
+    assert (finding.status, "cannot tell who asks" in finding.mend) == (Status.CROSS, True), finding
+
+
+@pytest.mark.usefixtures("impatient")
 def test_who_comes_by_an_endpoint_is_not(find: Find) -> None:
     with KfpApiServer() as api:
         api.fail_next("GET", "/healthz", 403)
