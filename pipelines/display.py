@@ -5,9 +5,10 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.runners.events import RunEvents, StepState
 
@@ -17,6 +18,7 @@ _SYMBOLS = {
     "done": "[green]✓[/]",
     "reused": "[green]↻[/]",
     "failed": "[red]✗[/]",
+    "stopped": "[yellow]■[/]",
     "killed": "[red]✗[/]",
 }
 _BAR = 20
@@ -34,6 +36,7 @@ class RunDisplay:
         self._verbose = verbose
         self._printed: set[str] = set()
         self._offsets: dict[str, int] = {}
+        self._steps = Table.grid()
         self._live = Live(console=console, refresh_per_second=8, redirect_stdout=False, redirect_stderr=False)
 
     def __enter__(self) -> Self:
@@ -44,6 +47,7 @@ class RunDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._live.update(self._steps)  # what was to be noticed has passed
         self._live.stop()
 
     def watch(self, events: RunEvents) -> None:
@@ -51,8 +55,12 @@ class RunDisplay:
         if self._verbose:
             self._pass_logs_through(events)
         if self._console.is_terminal:
-            self._live.update(self._table(list(events.steps.values())))
+            self._steps = self._table(list(events.steps.values()))
+            self._live.update(Group(self._steps, Text(events.notice, "yellow")))
             return
+        if events.notice and events.notice not in self._printed:
+            self._printed.add(events.notice)
+            self._console.print(events.notice, style="yellow", markup=False, highlight=False, soft_wrap=True)
         for state in events.steps.values():
             if state.status not in ("waiting", "running") and state.name not in self._printed:
                 self._printed.add(state.name)

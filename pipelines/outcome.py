@@ -40,7 +40,7 @@ def judge_run(events: RunEvents, run: Path) -> Outcome:
             return Outcome("refused", state.message, REFUSED)
         if state.status == "failed" and state.kind == "user":
             return Outcome("failed", state.message, BAD_INPUT)
-        if state.status == "failed":
+        if state.status in ("failed", "stopped"):
             return Outcome("failed", f"The step {state.name} failed: {state.message}", FAILED)
         if state.status == "killed":
             return Outcome(

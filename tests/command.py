@@ -53,11 +53,11 @@ class Site:
     def run(self, output: Path, *more: str | Path) -> subprocess.CompletedProcess[str]:
         return lesionflow(*self.arguments(output, *more), cwd=self.folder)
 
-    def start(self, output: Path, *more: str | Path) -> subprocess.Popen[bytes]:
+    def start(self, output: Path, *more: str | Path, stdout: Any = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [COMMAND, *map(str, self.arguments(output, *more))],
             cwd=self.folder,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             # A background job of a shell without job control ignores SIGINT; the run must not inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
@@ -65,6 +65,16 @@ class Site:
 
 def summary_of(output: Path) -> dict[str, Any]:
     return json.loads((output / "summary.json").read_text())
+
+
+def progress(output: Path, step: str) -> list[dict[str, Any]]:
+    """Events of the batches that a step has done in the newest run."""
+    newest = max(output.glob("runs/*"), default=None)
+    for file in newest.glob("progress/*.jsonl") if newest else ():
+        events = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+        if events and events[0].get("step") == step:
+            return [event for event in events if event["event"] == "progress"]
+    return []
 
 
 def wait_for_epoch(output: Path, step: str, epoch: int) -> None:

@@ -1,6 +1,6 @@
 """What a local run needs of the two ways to run a task: as a process, or in a container."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,9 @@ from kfp.dsl.graph_component import GraphComponent
 from components.common import progress, step
 from pipelines.runners.events import RunEvents
 from pipelines.workspace import Workspace
+
+SAVING = 60.0
+"""Seconds that the tasks of an interrupted run get: a training ends its batch and writes its checkpoint."""
 
 LocalRunner = local.SubprocessRunner | local.DockerRunner
 
@@ -52,6 +55,12 @@ class Backend(Protocol):
         """
         ...
 
-    def outlive(self, events: RunEvents, interrupted: bool) -> None:
-        """Wait until no task that ever started is left; after an interrupt, kill those that linger."""
+    def outlive(self, events: RunEvents, at_once: Callable[[], bool] | None) -> None:
+        """Return when no task that ever started is left.
+
+        Args:
+            events: what the tasks said.
+            at_once: None unless the run was interrupted. Then the tasks are told to end, which lets a training save
+                where it stands, and get `SAVING` for it, or less as soon as this function says so.
+        """
         ...

@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from kfp.local import docker_task_handler
 from components.common.container_image import CPU_IMAGE, GPU_IMAGE, LEAN_IMAGE, WEIGHTS_FOLDER
 from components.common.errors import UserError
 from pipelines.images import local_image, with_images
-from pipelines.runners.backend import LocalRunner, RunPlace
-from pipelines.runners.events import RunEvents
+from pipelines.runners.backend import SAVING, LocalRunner, RunPlace
+from pipelines.runners.events import BEGUN, RunEvents
 
 LABEL = "lesionflow.workspace"
 """On every container: the workspace that it works in."""
@@ -106,10 +107,25 @@ class ContainerBackend:
             docker_task_handler.run_docker_container = kfps_own
             os.umask(umask)
 
-    def outlive(self, events: RunEvents, interrupted: bool) -> None:
-        """Remove what is left of this workspace's containers, running ones included."""
+    def outlive(self, events: RunEvents, at_once: Callable[[], bool] | None) -> None:
+        """Remove what is left of this workspace's containers; after an interrupt, what runs in them is told to end."""
         with docker_client() as client:
+            pids = [state.pid for state in events.steps.values() if state.pid and state.status in BEGUN]
+            if at_once is not None and pids:
+                self._tell_to_end(client, pids, at_once)
             self._remove_containers(client)
+
+    def _tell_to_end(self, client: docker.DockerClient, pids: Sequence[int], at_once: Callable[[], bool]) -> None:
+        def running() -> list[Container]:
+            return client.containers.list(filters={"label": self._label})
+
+        for container in running():
+            for pid in pids:  # the first process is kfp's shell, which is deaf to SIGTERM
+                with suppress(errors.APIError):  # it has just ended
+                    container.exec_run(["sh", "-c", f"kill -TERM {pid}"])
+        deadline = time.monotonic() + SAVING
+        while running() and time.monotonic() < deadline and not at_once():
+            time.sleep(0.1)
 
     def _remove_containers(self, client: docker.DockerClient) -> None:
         for container in client.containers.list(all=True, filters={"label": self._label}):
@@ -189,8 +205,7 @@ class _WatchedContainer:
         except errors.APIError as error:
             self._events.died(step, f"its container was removed while it ran: {error.explanation}")
             return 125
-        finally:
-            _remove(container)
+        _remove(container)  # not after an interrupt, when it may have something to save
         if out_of_memory:
             limit = f"its limit of {self._memory}" if self._memory else "this machine has"
             self._events.died(
@@ -208,7 +223,7 @@ class _WatchedContainer:
 
     def _note_silent_end(self, step: str, reason: str) -> None:
         self._events.update()
-        if self._events.steps[step].status != "failed":
+        if self._events.steps[step].status not in ("failed", "stopped"):
             self._events.died(step, reason)
 
 

@@ -11,6 +11,9 @@ from components.common.metrics import format_figure
 
 Event = dict[str, Any]
 
+BEGUN = ("running", "failed", "stopped")
+"""Statuses of steps whose process may be there."""
+
 
 def in_fold(fold: int, folds: int) -> str:
     """What precedes the names of the steps of a fold, counted from 1."""
@@ -23,7 +26,8 @@ class StepState:
 
     name: str
     status: str = "waiting"
-    """waiting, running, done, reused, failed (it said why) or killed (it said nothing)."""
+    """waiting, running, done, reused, failed (it said why), stopped (it was told to, and saved where it stands) or
+    killed (it said nothing)."""
     started: float = 0.0
     """Unix time."""
     seconds: float = 0.0
@@ -34,7 +38,7 @@ class StepState:
     done: int = 0
     total: int = 0
     kind: str = ""
-    """Of a failure: user, refused or crash."""
+    """Of a failure: user, refused, preempted or crash."""
     message: str = ""
 
 
@@ -52,6 +56,8 @@ class RunEvents:
     """URI of the version that was published and is not the champion, as a better one is."""
     reason: str = ""
     """Why the champion changed, or stayed."""
+    notice: str = ""
+    """What a person should know about the run as a whole now."""
     _within: str = ""
     _lock: Lock = field(default_factory=Lock)
     _offsets: dict[Path, int] = field(default_factory=dict[Path, int])
@@ -88,7 +94,7 @@ class RunEvents:
         self.update()
         with self._lock:
             state = self.steps[step]
-            if state.status == "failed":
+            if state.status in ("failed", "stopped"):
                 state.message += f" ({reason})" if state.kind == "crash" else ""
                 return
             state.seconds = state.seconds or (time.time() - state.started if state.started else 0.0)
@@ -130,6 +136,8 @@ def _advance(step: StepState, event: Event) -> None:
             step.status, step.seconds = "done", event["seconds"]
         case "failed":
             step.status, step.kind, step.message = "failed", event["kind"], event["message"]
+            if event["kind"] == "preempted":
+                step.status, step.figure = "stopped", event["message"]
             step.seconds = event["time"] - step.started
         case _:
             pass

@@ -18,7 +18,7 @@ from kfp.local.orchestrator import enhanced_dag_orchestrator as orchestrator
 from kfp.local.status import Status
 
 from components.common.step import LOG_VARIABLE
-from pipelines.runners.backend import Backend, LocalRunner, RunPlace
+from pipelines.runners.backend import SAVING, Backend, LocalRunner, RunPlace
 from pipelines.runners.events import RunEvents, StepState, in_fold
 from pipelines.workspace import RunLock, Workspace
 
@@ -55,7 +55,7 @@ def run_pipeline(
         step_names: kfp's name of each task -> the step's name for users, in order.
         workspace: holds the artifact store and the cache.
         run: this run's folder, from `workspace.new_run`.
-        lock: the workspace's lock; an interrupt frees it, on which the running task ends itself.
+        lock: the workspace's lock; a second interrupt frees it, on which the running task ends itself at once.
         watch: called about ten times a second, from another thread.
         backend: how tasks are run.
         cached: whether known results are reused.
@@ -94,7 +94,12 @@ def run_pipeline(
             pass
         finally:
             events.update()
-            backend.outlive(events, interrupted=bool(interrupted))
+            if interrupted and (running := [name for name, state in events.steps.items() if state.status == "running"]):
+                events.notice = (
+                    f"Interrupted: {', '.join(running)} may save where it stands, for {SAVING:g} s at most; "
+                    "Ctrl-C again ends it at once."
+                )
+            backend.outlive(events, (lambda: len(interrupted) > 1) if interrupted else None)
             shutil.rmtree(run / "tmp", ignore_errors=True)
     for state in events.steps.values():
         if state.status == "running":
@@ -185,17 +190,17 @@ def _watched(events: RunEvents, watch: Callable[[RunEvents], None]) -> Generator
 
 @contextmanager
 def _interruptible(lock: RunLock) -> Generator[list[int]]:
-    """Turn SIGINT and SIGTERM into the end of the running task, then into KeyboardInterrupt.
+    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt, and any after it into the end of the running task.
 
-    Yields a list that receives the signal's number. The task must die first: kfp waits for it.
+    Yields a list that receives the signals' numbers.
     """
     received: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if not received:
-            received.append(number)
-            lock.release()
+        received.append(number)
+        if len(received) == 1:
             raise KeyboardInterrupt
+        lock.release()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

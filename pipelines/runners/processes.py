@@ -4,7 +4,7 @@ import copy
 import os
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from kfp import local
 from kfp.dsl.graph_component import GraphComponent
 
 from components.common import step_digest
-from pipelines.runners.backend import LocalRunner, RunPlace
-from pipelines.runners.events import RunEvents
+from pipelines.runners.backend import SAVING, LocalRunner, RunPlace
+from pipelines.runners.events import BEGUN, RunEvents
 
 _GRACE = 10.0
-"""Seconds that interrupted tasks get to disappear."""
+"""Seconds that tasks get to disappear once they have said their last, or were killed."""
 
 
 class ProcessBackend:
@@ -48,17 +48,26 @@ class ProcessBackend:
                 else:
                     os.environ[name] = value
 
-    def outlive(self, events: RunEvents, interrupted: bool) -> None:
-        """Wait until no task that ever started is left; after an interrupt, kill those that linger."""
-        deadline = time.monotonic() + _GRACE
-        for state in events.steps.values():
-            if state.pid is None or state.status not in ("running", "failed"):
-                continue
-            while _alive(state.pid) and time.monotonic() < deadline:
-                time.sleep(0.02)
-            if interrupted and _alive(state.pid):
-                with suppress(ProcessLookupError):  # it went in this instant
-                    os.killpg(state.pid, signal.SIGKILL)
+    def outlive(self, events: RunEvents, at_once: Callable[[], bool] | None) -> None:
+        """Wait for the tasks; after an interrupt, tell them to end, and then end what is left of their groups."""
+        pids = [state.pid for state in events.steps.values() if state.pid and state.status in BEGUN]
+        if at_once is None:
+            _wait(pids, _GRACE, lambda: False)
+            return
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)  # not its group: its children may be needed for what it has to save
+        _wait(pids, SAVING, at_once)
+        for pid in pids:
+            with suppress(ProcessLookupError):  # nothing is left of it
+                os.killpg(pid, signal.SIGKILL)
+        _wait(pids, _GRACE, lambda: False)
+
+
+def _wait(pids: Sequence[int], seconds: float, enough: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while any(map(_alive, pids)) and time.monotonic() < deadline and not enough():
+        time.sleep(0.02)
 
 
 def _alive(pid: int) -> bool:

@@ -1,6 +1,6 @@
 """Small pipelines for the tests of containers, and a command that runs the silent one.
 
-usage: probe.py OUTPUT HEARTBEAT      run one silent, endless task
+usage: probe.py OUTPUT HEARTBEAT [saving]      run one silent, endless task, or one that saves when told to end
 """
 
 import sys
@@ -65,6 +65,27 @@ def silent(heartbeat: str) -> str:
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
+def saving(heartbeat: str) -> str:
+    import time
+    from pathlib import Path
+
+    from components.common.errors import Preempted
+    from components.common.step import run_step
+    from components.finetune.preemption import termination_noted
+
+    def train() -> str:
+        with termination_noted() as asked_to_stop:
+            while not asked_to_stop():
+                Path(heartbeat).write_text(str(time.time_ns()))
+                time.sleep(0.05)
+            time.sleep(1)  # saving takes a moment
+            Path(f"{heartbeat}.saved").touch()
+            raise Preempted("Stopped by SIGTERM.")
+
+    return run_step("saving", train)
+
+
+@dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
 def forgetful(data: Output[Dataset]):
     from components.common.step import run_step
 
@@ -79,6 +100,11 @@ def look_around_pipeline():
 @dsl.pipeline(name="silent")
 def silent_pipeline(heartbeat: str):
     silent(heartbeat=heartbeat)
+
+
+@dsl.pipeline(name="saving")
+def saving_pipeline(heartbeat: str):
+    saving(heartbeat=heartbeat)
 
 
 @dsl.pipeline(name="forgetful")
@@ -106,6 +132,7 @@ def run_in_container(
 
 if __name__ == "__main__":
     try:
-        run_in_container(silent_pipeline, Path(sys.argv[1]), "silent", heartbeat=sys.argv[2])
+        chosen = (saving_pipeline, "saving") if "saving" in sys.argv else (silent_pipeline, "silent")
+        run_in_container(chosen[0], Path(sys.argv[1]), chosen[1], heartbeat=sys.argv[2])
     except Interrupted as interrupt:
         sys.exit(128 + interrupt.signal)

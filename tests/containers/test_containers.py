@@ -148,6 +148,25 @@ def test_no_container_outlives_its_run(silent_run, docker_engine: docker.DockerC
     assert _wait(lambda: not _running(docker_engine, output), 10)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_task_in_a_container_may_save_before_its_interrupted_run_ends(
+    docker_engine: docker.DockerClient, tmp_path: Path, number: int
+):
+    output = tmp_path / "out"
+    output.mkdir()
+    heartbeat = output / "heartbeat"
+    process = subprocess.Popen([sys.executable, probe.__file__, str(output), str(heartbeat), "saving"])
+    try:
+        assert _wait(heartbeat.exists, 60), "the task never started"
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 128 + number
+    finally:
+        process.kill()
+
+    assert Path(f"{heartbeat}.saved").exists()
+    assert not _running(docker_engine, output)
+
+
 def test_what_a_killed_run_left_is_removed_by_the_next(silent_run, docker_engine: docker.DockerClient):
     process, output = silent_run
     process.kill()

@@ -24,9 +24,18 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
 
 @pytest.fixture
 def silent_run(tmp_path: Path):
+    yield from _silent_run(tmp_path)
+
+
+@pytest.fixture
+def deaf_run(tmp_path: Path):
+    yield from _silent_run(tmp_path, "deaf")
+
+
+def _silent_run(tmp_path: Path, *how: str):
     heartbeat = tmp_path / "heartbeat"
     script = Path(__file__).with_name("silent_run.py")
-    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "out"), str(heartbeat)])
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "out"), str(heartbeat), *how])
     child = Path(f"{heartbeat}.child")
     assert _wait(lambda: heartbeat.exists() and child.exists(), 60), "the task never started"
     yield process, heartbeat, child
@@ -66,6 +75,35 @@ def test_an_interrupted_run_returns_only_when_its_task_is_gone(silent_run):
     before = heartbeat.read_text()
     time.sleep(0.3)
     assert heartbeat.read_text() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_task_may_take_its_time_to_save_until_a_second_signal(deaf_run, number):
+    process, heartbeat, child = deaf_run
+
+    process.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2)
+    before = heartbeat.read_text()
+    assert _wait(lambda: heartbeat.read_text() != before, 10)
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(timeout=20) == 128 + number
+    assert _stops(heartbeat)
+    assert _stops(child)
+
+
+def test_a_task_that_saves_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("SAVING", "1")
+    runs = _silent_run(tmp_path, "deaf")
+    process, heartbeat, child = next(runs)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(timeout=20) == 128 + signal.SIGTERM
+    assert _stops(heartbeat)
+    assert _stops(child)
+    runs.close()
 
 
 def test_a_second_run_on_the_same_output_is_refused_while_the_first_lives(silent_run, tmp_path):
