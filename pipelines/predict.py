@@ -69,6 +69,8 @@ def predict(
     """
     with tempfile.TemporaryDirectory() as temporary, PredictionInputs(images) as inputs:
         pictures = inputs.pictures
+        for note in inputs.notes:
+            say(note)
         folder = fetch_model(model_uri, Path(temporary, "model"))
         calibration = read_calibration(folder)
         if _is_synthetic(folder):

@@ -5,7 +5,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -62,6 +62,8 @@ class PredictionInputs:
         """
         self._archives: dict[Path, zipfile.ZipFile] = {}
         self._stack = ExitStack()
+        self.notes: list[str] = []
+        """What was found and is not used, in sentences."""
         self._scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lesionflow-predict-")))
         try:
             self.pictures = _distinct(picture for uri in uris for picture in self._found(uri))
@@ -100,6 +102,7 @@ class PredictionInputs:
 
     def _of_folder(self, uri: str) -> list[Picture]:
         source = open_source(uri)
+        self.notes += source.notes(tables=False)
         found = [self._of_entry(source, entry) for entry in source.images]
         if storage.is_remote(uri):  # those of a local source are opened already
             for entry in source.zips:
@@ -116,6 +119,7 @@ class PredictionInputs:
             (folder / path.name).symlink_to(path.absolute())
         above = uri.rsplit("/", 1)[0] if "/" in uri else "."
         source = open_source(above, str(folder))
+        self.notes += replace(source, uri=uri).notes(tables=False)
         found = [self._of_entry(source, entry) for entry in source.images]
         if not found:
             raise UserError(f"There are no images in {uri}; expected files ending in {ENDINGS_TEXT}.")

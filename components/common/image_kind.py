@@ -26,6 +26,11 @@ ENDINGS: dict[Kind, tuple[str, ...]] = {
 
 IMAGE_ENDINGS = frozenset(ending for endings in ENDINGS.values() for ending in endings)
 
+OTHER_ENDINGS = frozenset(
+    {".heic", ".heif", ".avif", ".gif", ".jxl", ".dcm", ".dicom", ".psd", ".cr2", ".cr3", ".nef", ".arw", ".dng"}
+)
+"""Of images that are not read: found all the same, so that each has its reason."""
+
 READ_KINDS = ", ".join(Kind)
 """For messages; likewise `ENDINGS_TEXT`."""
 ENDINGS_TEXT = ", ".join(endings[0] for endings in ENDINGS.values())

@@ -6,14 +6,15 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from components.common import storage
 from components.common.errors import UserError
-from components.common.image_kind import IMAGE_ENDINGS
+from components.common.image_kind import IMAGE_ENDINGS, OTHER_ENDINGS
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
 """The file that `lesionflow synth` leaves to say that a folder holds no real patients."""
@@ -54,6 +55,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class PassedOver:
+    """Something in a source that is not used."""
+
+    name: str
+    reason: str
+    """In words that count it with others of its kind."""
+
+
+@dataclass(frozen=True)
 class Source:
     """What a folder or prefix holds, sorted by name."""
 
@@ -69,6 +79,24 @@ class Source:
     masks: int
     """Number of segmentation masks, which are left aside."""
     synthetic: bool
+    passed_over: tuple[PassedOver, ...] = ()
+    """What else was found."""
+
+    def notes(self, tables: bool = True) -> list[str]:
+        """What is not used, by reason, in a sentence; none if there is nothing.
+
+        Args:
+            tables: whether the caller reads the tables; if not, they are among what is not used.
+        """
+        unused = list(self.passed_over)
+        if not tables:
+            unused += [PassedOver(entry.name, f"table ({_suffix(entry) or 'no ending'})") for entry in self.tables]
+        if not unused:
+            return []
+        counts = Counter(each.reason for each in unused)
+        firsts = {each.reason: each.name for each in reversed(unused)}
+        reasons = ", ".join(f"{count:,} x {reason} ({firsts[reason]})" for reason, count in counts.most_common())
+        return [f"Not used in {self.uri}: {reasons}."]
 
 
 def open_source(uri: str, root: str = "") -> Source:
@@ -84,7 +112,10 @@ def open_source(uri: str, root: str = "") -> Source:
     root = root or uri
     if not root:
         raise UserError("The source is empty; expected a folder, or a gs:// or s3:// prefix, with images and metadata.")
-    loose = [Entry(file.name, "", file.size, file.digest) for file in storage.list_files(root)]
+    unreadable: list[storage.Unreadable] = []
+    loose = [Entry(file.name, "", file.size, file.digest) for file in storage.list_files(root, unreadable)]
+    if not loose and unreadable:
+        raise UserError(f"{uri} cannot be read: {unreadable[0].reason} ({unreadable[0].name}); check its permissions.")
     if not loose:
         expected = "expected images (or zips of images), and to learn from them a metadata table"
         raise UserError(f"The folder {uri} is empty; {expected}.")
@@ -92,10 +123,12 @@ def open_source(uri: str, root: str = "") -> Source:
     entries = loose
     if not storage.is_remote(root):
         entries = loose + [member for entry in zips for member in _members(uri, root, entry)]
+    junk = [entry for entry in entries if _is_junk(entry)]
     entries = [entry for entry in entries if not _is_junk(entry)]
-    images = [entry for entry in entries if _suffix(entry) in IMAGE_ENDINGS]
+    images = _images(entries)
     masks = [entry for entry in images if entry.stem.endswith(_MASK_ENDINGS)]
     tables = [entry for entry in entries if _suffix(entry) in _TABLE_SUFFIXES and entry.size <= _LARGEST_TABLE]
+    used = {*images, *tables, *zips}
     return Source(
         uri=uri,
         root=root,
@@ -104,6 +137,12 @@ def open_source(uri: str, root: str = "") -> Source:
         zips=tuple(zips),
         masks=len(masks),
         synthetic=any(PurePosixPath(entry.name).name == SYNTHETIC_MARKER for entry in tables),
+        passed_over=(
+            *(PassedOver(each.name, f"unreadable ({each.reason})") for each in sorted(unreadable, key=str)),
+            *(PassedOver(entry.name, _why_not(entry)) for entry in entries if entry not in used),
+            *(PassedOver(entry.name, "segmentation mask") for entry in masks),
+            *(PassedOver(entry.name, "hidden file") for entry in junk),
+        ),
     )
 
 
@@ -120,7 +159,8 @@ def local_source(uri: str) -> Generator[Source]:
         return
     names = sorted({entry.path for entry in (*source.images, *source.tables, *source.zips)})
     with tempfile.TemporaryDirectory(prefix="lesionflow-source-") as folder:
-        yield open_source(uri, str(storage.download(uri, folder, names)))
+        local = open_source(uri, str(storage.download(uri, folder, names)))
+        yield replace(local, passed_over=tuple(dict.fromkeys((*source.passed_over, *local.passed_over))))
 
 
 def read(source: Source, entry: Entry) -> bytes:
@@ -145,6 +185,28 @@ def content_digest(source: Source, entry: Entry) -> str:
         UserError: the file cannot be read.
     """
     return entry.digest or f"{zlib.crc32(read(source, entry)):08x}"
+
+
+def _images(entries: Sequence[Entry]) -> list[Entry]:
+    """What is to be read as an image: also one of a format that is not read, so that it has its row and its reason.
+
+    Not if the same picture lies there in a format that is read, as cameras and telephones leave it.
+    """
+    stems = {entry.stem for entry in entries if _suffix(entry) in IMAGE_ENDINGS}
+    return [
+        entry
+        for entry in entries
+        if _suffix(entry) in IMAGE_ENDINGS or (_suffix(entry) in OTHER_ENDINGS and entry.stem not in stems)
+    ]
+
+
+def _why_not(entry: Entry) -> str:
+    suffix = _suffix(entry)
+    if suffix in OTHER_ENDINGS:
+        return f"{suffix} beside an image of the same name"
+    if suffix in _TABLE_SUFFIXES:
+        return f"table of more than {_LARGEST_TABLE // 2**20} MB"
+    return "zip within a zip" if suffix == ".zip" else f"{suffix} file"
 
 
 def _suffix(entry: Entry) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from components.common.markdown import cell, code, licence_name, render_card
 from components.common.page import load_template, render_page
+from components.common.source import PassedOver
 from components.common.taxonomy import DIAGNOSES, LABELS
 from components.ingest.metadata import OPTIONAL, Rejected
 
@@ -42,6 +43,7 @@ def make_data_card(
     rejected: list[Rejected],
     merged: int,
     masks: int,
+    passed_over: Iterable[PassedOver],
     warnings: list[str],
 ) -> dict[str, Any]:
     """Describe the images artifact.
@@ -56,6 +58,7 @@ def make_data_card(
         rejected: what was left out.
         merged: files left out because they repeat another, byte for byte.
         masks: segmentation masks left aside.
+        passed_over: what else the source holds.
         warnings: what the reader should know before using the data.
     """
     images = table["dx"].value_counts()
@@ -83,6 +86,7 @@ def make_data_card(
         "quarantined": count_reasons(rejected),
         "merged_duplicates": merged,
         "masks_left_aside": masks,
+        "passed_over": dict(Counter(each.reason for each in passed_over).most_common()),
         "warnings": warnings,
         **(_SYNTHETIC if synthetic else _HAM10000),
     }

@@ -61,6 +61,8 @@ def ingest(
     if not 0 <= max_quarantine <= 1:
         raise UserError(f"max_quarantine is {max_quarantine}; expected a share from 0 to 1.")
     with local_source(source) as found, whole_folder(images) as folder:
+        for note in found.notes():
+            print(note, flush=True)
         metadata = find_metadata(found)
         parsed = parse_metadata(metadata)
         matched = match_images(found, parsed, metadata.table.entry.name)
@@ -82,13 +84,16 @@ def ingest(
             rejected=rejected,
             merged=matched.merged,
             masks=found.masks,
-            warnings=parsed.warnings,
+            passed_over=found.passed_over,
+            warnings=[*parsed.warnings, *_unreadable(found)],
         )
         write_json(folder / DATA_CARD, card)
         write_text(folder / README, render_data_card_markdown(card))
         write_table(pd.DataFrame([vars(each) for each in rejected], columns=list(QUARANTINE_COLUMNS)), quarantine)
         write_text(data_card, render_data_card(card))
-    report("figure", text=f"{card['images']:,} images of {card['lesions']:,} lesions, {len(rejected)} quarantined")
+    unused = f", {len(found.passed_over):,} files not used" if found.passed_over else ""
+    text = f"{card['images']:,} images of {card['lesions']:,} lesions, {len(rejected)} quarantined{unused}"
+    report("figure", text=text)
     return {
         "images": card["images"],
         "lesions": card["lesions"],
@@ -117,6 +122,11 @@ def _watched(
         if time.monotonic() - reported > 0.2 or done == len(matched.entries):
             reported = time.monotonic()
             report("progress", done=done, total=len(matched.entries))
+
+
+def _unreadable(source: Source) -> list[str]:
+    """Warnings of what could not be looked into: nobody knows how much of the data lies there."""
+    return [f"{each.name} is left out: {each.reason}." for each in source.passed_over if "unreadable" in each.reason]
 
 
 def _refuse_if_too_many(rejected: list[Rejected], total: int, most: float, source: Source) -> None:

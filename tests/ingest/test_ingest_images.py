@@ -81,6 +81,16 @@ def test_what_is_stored_is_what_predict_sees_and_any_program_can_read_it(
         assert np.abs(difference).max() <= most
 
 
+def test_what_is_not_used_is_counted_in_the_card(tmp_path: Path, run_ingest: Callable[..., Any]) -> None:
+    source = write_source(tmp_path / "source", {"a.jpg": encoded(picture(), "JPEG")})
+    (source / "consent.pdf").write_bytes(b"x")
+    (source / "a.heic").write_bytes(b"x")
+    result = run_ingest(source)
+    assert result.card["passed_over"] == {".heic beside an image of the same name": 1, ".pdf file": 1}
+    assert ".pdf file" in result.page
+    assert ".pdf file (1)" in (result.folder / "README.md").read_text()
+
+
 def test_the_path_in_the_shards_names_what_the_bytes_are(tmp_path: Path, run_ingest: Callable[..., Any]) -> None:
     import pyarrow.parquet as pq
 

@@ -13,11 +13,12 @@ from components.common.files import whole_file, whole_folder
 from components.common.storage.gcs import GoogleStorage
 from components.common.storage.local import LocalDisk, local_path
 from components.common.storage.s3 import S3
-from components.common.storage.store import Buckets, Conflict, Store, StoredFile, Version, address
+from components.common.storage.store import Buckets, Conflict, Store, StoredFile, Unreadable, Version, address
 
 __all__ = [
     "Conflict",
     "StoredFile",
+    "Unreadable",
     "Version",
     "check_swaps",
     "download",
@@ -124,13 +125,18 @@ def check_swaps(uri: str) -> None:
         store.check_swaps(uri)
 
 
-def list_files(uri: str) -> list[StoredFile]:
+def list_files(uri: str, unreadable: list[Unreadable] | None = None) -> list[StoredFile]:
     """All files below the folder or prefix `uri`, at any depth, sorted by name.
 
+    Args:
+        uri: of the folder or prefix.
+        unreadable: receives the folders and files of a local disk that may not be looked into.
+
     Raises:
-        UserError: there is no such folder or prefix, or the bucket cannot be read.
+        UserError: there is no such folder or prefix, or it cannot be read; or something in it cannot, and nobody
+            wants to be told.
     """
-    files = _store(uri).list_files(uri)
+    files = _store(uri).list_files(uri) if is_remote(uri) else _DISK.list_files(uri, unreadable)
     if not files and is_remote(uri):
         raise UserError(f"There is nothing below {uri}; expected a prefix with objects below it.")
     return files

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from components.common.errors import UserError
 from components.common.files import whole_file
-from components.common.storage.store import Conflict, StoredFile, Version
+from components.common.storage.store import Conflict, StoredFile, Unreadable, Version
 
 
 def local_path(uri: str) -> Path:
@@ -57,18 +57,34 @@ class LocalDisk:
                     raise Conflict(f"{uri} was changed by somebody else meanwhile")
                 self.write(uri, data)
 
-    def list_files(self, uri: str) -> list[StoredFile]:
-        """All files below, sorted by name; empty if there are none."""
+    def list_files(self, uri: str, unreadable: list[Unreadable] | None = None) -> list[StoredFile]:
+        """All files below, sorted by name; empty if there are none.
+
+        Args:
+            uri: of a folder.
+            unreadable: receives what may not be looked at or into; None to refuse it.
+        """
         folder = local_path(uri)
         if not folder.is_dir():
             what = f"{uri} is a file" if folder.exists() else f"The folder {uri} does not exist"
             raise UserError(f"{what}; expected a folder, or a gs:// or s3:// prefix.")
         files: list[StoredFile] = []
-        for parent, _, names in os.walk(folder, followlinks=True):  # data is often linked in from a larger disk
+
+        def note(error: OSError) -> None:
+            if isinstance(error, FileNotFoundError):  # another run has just renamed its folder
+                return
+            reason = error.strerror or type(error).__name__
+            if unreadable is None:
+                raise UserError(f"{error.filename} cannot be read: {reason}; check its permissions.")
+            unreadable.append(Unreadable(Path(error.filename).relative_to(folder).as_posix(), reason))
+
+        # Data is often linked in from a larger disk.
+        for parent, _, names in os.walk(folder, followlinks=True, onerror=note):
             for path in (Path(parent, name) for name in names):
                 try:
                     status = path.stat()
-                except FileNotFoundError:  # a dangling link, or another run has just renamed its folder
+                except OSError as error:  # also a dangling link
+                    note(error)
                     continue
                 if stat.S_ISREG(status.st_mode):
                     files.append(StoredFile(path.relative_to(folder).as_posix(), status.st_size, None))

@@ -41,6 +41,16 @@ class StoredFile:
     """Of the content, where the store knows it without reading (CRC32C on gs://, ETag on s3://); None locally."""
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A folder, or a file in one, that may not be looked into."""
+
+    name: str
+    """Relative to the URI that was listed; `.` for that itself."""
+    reason: str
+    """What the system says: "Permission denied"."""
+
+
 class Store(Protocol):
     """Files by URI. Every method raises UserError if the store cannot be used."""
 
