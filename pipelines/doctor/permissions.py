@@ -93,7 +93,24 @@ PERMISSIONS = (
     Permission(Who.EXAMINER, "list", "nodes", "nodes that a task fits on", cluster_wide=True, opt_in=True),
     Permission(Who.EXAMINER, "list", "pods", "what of a node is already in use", cluster_wide=True, opt_in=True),
     Permission(
+        Who.EXAMINER,
+        "get",
+        "configmaps",
+        "whether an autoscaler may add a node that a task fits on",
+        name="cluster-autoscaler-status",
+        cluster_wide=True,
+        opt_in=True,
+    ),
+    Permission(
         Who.EXAMINER, "get", "services", "whether the pods will find the object store", cluster_wide=True, opt_in=True
+    ),
+    Permission(
+        Who.EXAMINER,
+        "get",
+        "namespaces",
+        "whether an address such as store.example is a Service or leads out of the cluster",
+        cluster_wide=True,
+        opt_in=True,
     ),
     Permission(
         Who.EXAMINER,
