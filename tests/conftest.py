@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kube_api.cluster import running
 from PIL import Image
 from s3_server import S3Server
 from seaweedfs import SeaweedFS
@@ -74,6 +75,21 @@ def s3_server(seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> Generato
     with S3Server(seaweedfs) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
         yield server
+
+
+@pytest.fixture(scope="session")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+    """The administrator's kubeconfig of a real Kubernetes; see `kube_api.server` for what a test does with it."""
+    with running(tmp_path_factory.mktemp("kubernetes") / "cluster") as kubeconfig:
+        yield kubeconfig
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker has the cluster: nodes are everybody's, so two tests at once would see each other's."""
+    for item in items:
+        if "kubernetes" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("kubernetes"))
 
 
 @pytest.fixture(params=["gs", "s3"])

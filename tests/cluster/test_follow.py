@@ -7,7 +7,7 @@ Argo's Workflow. Both are made of the same steps by `kfp_api.argo`, which is hel
 import io
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from in_process import Command
 from kfp_api import argo
 from kfp_api.scripted import Attempt, Step, done, lines_of, play, words, work
 from kfp_api.server import KfpApiServer
+from kube_api.objects import pod
 from kube_api.server import KubeApiServer
 
 from pipelines import cross_validation
@@ -399,34 +400,20 @@ def test_ctrl_c_and_anything_but_yes_leaves_the_run_alone(
 
 
 @pytest.fixture
-def kube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Its stand-in, reached by a kubeconfig."""
-    with KubeApiServer() as server:
+def kube(kubernetes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[KubeApiServer]:
+    """A real Kubernetes, reached by the kubeconfig of who may submit to the namespace `kubeflow`."""
+    with KubeApiServer(kubernetes, "kubeflow") as server:
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))
         yield server
 
 
-def pod(run_id: str, step: str, **status: Any) -> dict[str, Any]:
-    return {
-        "metadata": {
-            "name": f"lesionflow-{step}",
-            "namespace": "kubeflow",
-            "uid": f"uid-{step}",
-            "creationTimestamp": "2026-03-01T12:00:00Z",
-            "labels": {"pipeline/runid": run_id},
-            "annotations": {"workflows.argoproj.io/node-name": f"lesionflow-x.root.{step}.executor"},
-        },
-        "spec": {"containers": [{"name": "main", "image": "example.com/i@sha256:0"}]},
-        "status": status,
-    }
-
-
 def add_when_started(api: KfpApiServer, kube: KubeApiServer, step: str, **status: Any) -> None:
-    route = api.route
+    route, added = api.route, list[str]()
 
     def also_pod(method: str, target: str, body: Any) -> Any:
-        if api.runs and not kube.objects["pods"]:
-            kube.add("pods", pod(next(iter(api.runs)), step, **status))
+        if api.runs and not added:
+            added.append(step)
+            kube.add("pods", pod(f"lesionflow-{step}", "kubeflow", next(iter(api.runs)), step, **status))
         return route(method, target, body)
 
     api.route = also_pod  # type: ignore[method-assign]

@@ -19,15 +19,12 @@ GPU_NODE = node("gpu-1", {"nvidia.com/gpu": "1"}, taints=[taint("nvidia.com/gpu"
 
 
 @pytest.fixture
-def kube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[KubeApiServer]:
-    """A stand-in Kubernetes API with the namespace team-a, a GPU node, a CPU node and KFP's object store.
+def kube(kubernetes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[KubeApiServer]:
+    """A Kubernetes with what the manifests grant in the namespace team-a, two nodes and KFP's object store.
 
-    KUBECONFIG leads to it.
+    KUBECONFIG leads to it, as the manifests' submitter.
     """
-    with KubeApiServer() as server:
-        for name in ("team-a", "kubeflow"):
-            server.add("namespaces", {"metadata": {"name": name}, "status": {"phase": "Active"}})
-        server.add("serviceaccounts", {"metadata": {"name": "lesionflow", "namespace": "team-a"}})
+    with KubeApiServer(kubernetes) as server:
         server.add("nodes", GPU_NODE, node("cpu-1"))
         server.add("services", service())
         server.add("endpointslices", endpoints())
@@ -61,7 +58,9 @@ def find() -> Callable[..., Finding]:
 
     def one(check: Callable[[Subject], Finding], profile: str = "generic", **more: Any) -> Finding:
         subject = Subject(
-            settings=ClusterSettings(namespace="team-a", endpoint=more.pop("endpoint", "http://127.0.0.1:9")),
+            settings=ClusterSettings(
+                namespace=more.pop("namespace", "team-a"), endpoint=more.pop("endpoint", "http://127.0.0.1:9")
+            ),
             profile=load_profile(profile),
             service_account=more.pop("service_account", "lesionflow"),
             pins=more.pop("pins", {}),

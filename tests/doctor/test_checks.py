@@ -60,10 +60,12 @@ def test_kubeflow_pipelines_refuses(find: Find, how: Any) -> None:
     ("status", "hint"), [(403, "kubectl apply -k manifests/kubeconfig-access"), (401, "set its endpoint (KF_PIPELINES")]
 )
 def test_who_comes_by_a_kubeconfig_is_told_of_the_role_for_that(
-    kube: KubeApiServer, find: Find, monkeypatch: pytest.MonkeyPatch, status: int, hint: str
+    kube: KubeApiServer, find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, hint: str
 ) -> None:
+    """Kubernetes refuses the proxy to a service to the submitter, and everything to a token that it does not know."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    kube.faults["/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy/.*"] = status
+    if status == 401:
+        monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig(tmp_path, token="expired")))
     finding = find(checks.pipelines_api, endpoint="")
     assert (finding.status, str(status) in finding.what) == (Status.CROSS, True), finding
     assert "through the API server of your kubeconfig" in finding.what

@@ -1,11 +1,16 @@
 """Namespace, ServiceAccount, permissions, quota and limits: each cross and its mend, over real HTTP."""
 
 from collections.abc import Callable, Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from kfp_api.server import KfpApiServer
-from kube_api.objects import limit_range, quota
+from kube_api.cluster import Refused
+from kube_api.objects import limit_range, pod, quota
 from kube_api.server import KubeApiServer
 
 from pipelines.cluster import connection
@@ -13,7 +18,8 @@ from pipelines.cluster.profile import load_profile
 from pipelines.cluster.settings import ClusterSettings
 from pipelines.doctor import cluster_checks, permission_checks
 from pipelines.doctor.findings import Finding, Status
-from pipelines.doctor.permissions import PERMISSIONS, Who, who_grants
+from pipelines.doctor.node_check import demands
+from pipelines.doctor.permissions import KFP, PERMISSIONS, Who, who_grants
 from pipelines.doctor.subject import Subject
 
 Find = Callable[..., Finding]
@@ -34,7 +40,7 @@ def test_a_cluster_on_which_everything_is_right(kube: KubeApiServer, find: Find)
 
 
 def test_the_version_is_told(kube: KubeApiServer, find: Find) -> None:
-    assert find(cluster_checks.api).what == f"{kube.url} answers, v1.36.1"
+    assert find(cluster_checks.api).what == f"{kube.url} answers, v1.36.3"
 
 
 def test_an_api_that_is_down_is_a_cross_and_not_an_exception(
@@ -75,22 +81,44 @@ def test_refused_credentials(kube: KubeApiServer, find: Find, tmp_path: Path, mo
     assert "a-secret" not in finding.what
 
 
-def test_a_server_with_a_fault(kube: KubeApiServer, find: Find) -> None:
-    kube.faults["/api/v1/namespaces/team-a"] = 500
-    finding = find(cluster_checks.namespace)
+def test_a_server_with_a_fault(
+    kube: KubeApiServer, find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of Kubernetes: a healthy one has none."""
+
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(500)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig(tmp_path, host=host)))
+        finding = find(cluster_checks.namespace)
+        server.shutdown()
     assert (finding.status, "answers 500" in finding.what) == (Status.CROSS, True)
 
 
 def test_no_namespace(kube: KubeApiServer, find: Find) -> None:
-    kube.objects["namespaces"].clear()
-    finding = find(cluster_checks.namespace)
+    finding = find(cluster_checks.namespace, namespace="team-z")
     assert finding.status is Status.CROSS
-    assert "kubectl create namespace team-a" in finding.mend
+    assert "kubectl create namespace team-z" in finding.mend
+
+
+def test_who_knows_one_namespace_only_does_not_know_that_another_is_not_there(kube: KubeApiServer, find: Find) -> None:
+    kube.denied.add("get namespaces *")
+    assert find(cluster_checks.namespace, namespace="team-z").status is Status.UNCHECKED
 
 
 def test_a_namespace_that_is_going(kube: KubeApiServer, find: Find) -> None:
-    kube.objects["namespaces"][0]["status"]["phase"] = "Terminating"
-    assert find(cluster_checks.namespace).status is Status.CROSS
+    name = f"team-{uuid4().hex[:8]}"
+    kube.add("configmaps", {"metadata": {"name": "held", "namespace": name, "finalizers": ["example.com/held"]}})
+    kube.admin.ask("DELETE", kube.admin.path("namespaces", None, name))
+    finding = find(cluster_checks.namespace, namespace=name)
+    kube.admin.merge(kube.admin.path("configmaps", name, "held"), {"metadata": {"finalizers": None}})
+    assert (finding.status, finding.what) == (Status.CROSS, f"{name} is being deleted")
 
 
 def test_no_service_account(kube: KubeApiServer, find: Find) -> None:
@@ -136,11 +164,15 @@ def test_who_signs_in_with_a_name_is_asked_for_by_that_name(
     connected = connection.connect(ClusterSettings(endpoint=several_users, namespace="team-a"))
     monkeypatch.setattr(connection, "connect", lambda _: connected)
     kube.denied.add("terminate runs")
+    of_kubeflow = [one for one in PERMISSIONS if one.group == KFP and one.verb != "terminate"]
+    rules = [{"apiGroups": [KFP], "resources": [one.resource], "verbs": [one.verb]} for one in of_kubeflow]
+    jane = {"kind": "User", "name": "jane@example.com"}
+    kube.allow(*rules, to=jane)
     settings = ClusterSettings(endpoint=several_users, namespace="team-a", dex_username="jane@example.com")
     subject = Subject(settings, load_profile("generic"), "lesionflow", {})
-    assert permission_checks.kubeflow_permissions(subject).status is Status.FINE
-    kube.account_denied.add("terminate runs")
     assert permission_checks.kubeflow_permissions(subject).status is Status.CROSS
+    kube.allow({"apiGroups": [KFP], "resources": ["runs"], "verbs": ["terminate"]}, to=jane)
+    assert permission_checks.kubeflow_permissions(subject).status is Status.FINE
 
 
 def test_with_a_single_user_kubeflow_asks_nobody(kube: KubeApiServer, find: Find) -> None:
@@ -171,6 +203,8 @@ def test_each_permission_that_the_account_lacks_is_named(
 def test_the_secret_of_the_object_store_is_asked_for(kube: KubeApiServer, find: Find, tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("{extends: generic, object_store: {endpoint: 'https://s3.example.com', secret: our-store}}")
+    finding = find(permission_checks.account_permissions, profile=str(own))
+    assert (finding.status, finding.what) == (Status.CROSS, "lacks get secrets our-store")
     kube.account_denied.add("get secrets")
     for profile, secret in (("generic", "mlpipeline-minio-artifact"), (str(own), "our-store")):
         finding = find(permission_checks.account_permissions, profile=profile)
@@ -216,29 +250,51 @@ def test_every_permission_that_is_refused_has_who_grants_it() -> None:
 
 
 ROOMY = {"requests.cpu": "100", "requests.memory": "1Ti", "requests.nvidia.com/gpu": "4", "pods": "50"}
+STATED = {"cpu": "1", "memory": "1Gi"}
+FOUR_GPUS = {"requests": STATED, "limits": {**STATED, "nvidia.com/gpu": "4"}}
 
 
 @pytest.mark.parametrize(
-    ("given", "status", "words"),
+    ("given", "in_use", "status", "words"),
     [
-        (quota("team", ROOMY), Status.FINE, "team: enough left"),
-        (quota("team", {**ROOMY, "requests.nvidia.com/gpu": "0"}), Status.CROSS, "0 of 0 requests.nvidia.com/gpu left"),
-        (quota("team", {"requests.cpu": "3"}), Status.CROSS, "3 of 3 requests.cpu left, 4 needed"),
-        (quota("team", {"memory": "8Gi"}), Status.CROSS, "8Gi of 8Gi memory left, 16Gi needed"),
-        (quota("team", {"limits.memory": "15Gi"}), Status.CROSS, "15Gi of 15Gi limits.memory left, 16Gi needed"),
-        (quota("team", ROOMY, {"requests.nvidia.com/gpu": "4"}), Status.BUSY, "0 of 4 requests.nvidia.com/gpu left"),
-        (quota("team", ROOMY, {"pods": "50"}), Status.BUSY, "0 of 50 pods left, 1 needed"),
-        (quota("team", {"count/pods": "5"}, {"count/pods": "5"}), Status.BUSY, "0 of 5 count/pods left"),
-        (quota("team", {"limits.cpu": "100"}), Status.CROSS, "must state limits.cpu"),
-        (quota("team", {"cpu": "1"}, scopes=["BestEffort"]), Status.UNCHECKED, "some pods only"),
-        (quota("team", {"persistentvolumeclaims": "0"}), Status.FINE, "enough"),
+        (quota("team", ROOMY), None, Status.FINE, "team: enough left"),
+        (
+            quota("team", {**ROOMY, "requests.nvidia.com/gpu": "0"}),
+            None,
+            Status.CROSS,
+            "0 of 0 requests.nvidia.com/gpu left",
+        ),
+        (quota("team", {"requests.cpu": "3"}), None, Status.CROSS, "3 of 3 requests.cpu left, 4 needed"),
+        (quota("team", {"memory": "8Gi"}), None, Status.CROSS, "8Gi of 8Gi memory left, 16Gi needed"),
+        (quota("team", {"limits.memory": "15Gi"}), None, Status.CROSS, "15Gi of 15Gi limits.memory left, 16Gi needed"),
+        (quota("team", ROOMY), FOUR_GPUS, Status.BUSY, "0 of 4 requests.nvidia.com/gpu left"),
+        (quota("team", {**ROOMY, "pods": "1"}), {"requests": STATED}, Status.BUSY, "0 of 1 pods left, 1 needed"),
+        (quota("team", {"count/pods": "1"}), {}, Status.BUSY, "0 of 1 count/pods left"),
+        (quota("team", {"limits.cpu": "100"}), None, Status.CROSS, "must state limits.cpu"),
+        (quota("team", {"pods": "0"}, scopes=["BestEffort"]), None, Status.UNCHECKED, "some pods only"),
+        (quota("team", {"persistentvolumeclaims": "0"}), None, Status.FINE, "enough"),
     ],
 )
-def test_quota(kube: KubeApiServer, find: Find, given: dict[str, object], status: Status, words: str) -> None:
+def test_quota(
+    kube: KubeApiServer, find: Find, given: dict[str, Any], in_use: dict[str, Any] | None, status: Status, words: str
+) -> None:
     kube.add("resourcequotas", quota("other", {"pods": "1000"}), given)
+    if in_use is not None:
+        kube.add("pods", pod("first", **in_use))
     finding = find(cluster_checks.resource_quota)
     assert (finding.status, words in finding.what) == (status, True), finding
     assert bool(finding.mend) == (status in (Status.CROSS, Status.BUSY))
+
+
+@pytest.mark.parametrize(
+    "given", [quota("team", {"requests.cpu": "3"}), quota("team", {"limits.cpu": "100"}), quota("team", {"pods": "0"})]
+)
+def test_a_quota_with_a_cross_does_refuse_the_pod(kube: KubeApiServer, find: Find, given: dict[str, Any]) -> None:
+    """Kubernetes itself has the last word on what the check foretells."""
+    kube.add("resourcequotas", given)
+    assert find(cluster_checks.resource_quota).status is Status.CROSS
+    with pytest.raises(Refused, match=r"403 .*quota: team"):
+        kube.add("pods", *each_task())
 
 
 def test_quota_without_gpus_is_enough_where_none_is_asked_for(kube: KubeApiServer, find: Find) -> None:
@@ -256,10 +312,9 @@ def test_defaults_of_a_limit_range_state_what_a_quota_wants(kube: KubeApiServer,
     ("item", "words"),
     [
         ({"max": {"memory": "8Gi"}}, "asks for 16Gi memory, at most 8Gi are allowed"),
-        ({"max": {"cpu": "64"}}, "states no limit of cpu, which must be at most 64"),
+        ({"type": "Pod", "max": {"cpu": "64"}}, "states no limit of cpu, which must be at most 64"),
         ({"max": {"nvidia.com/gpu": "0"}}, "asks for 1 nvidia.com/gpu, at most 0"),
         ({"min": {"memory": "64Gi"}}, "asks for 16Gi memory, at least 64Gi are required"),
-        ({"min": {"ephemeral-storage": "1Gi"}}, "states no request of ephemeral-storage"),
         ({"default": {"cpu": "500m"}}, "asks for 4 cpu, more than its default limit of 0.5"),
         ({"maxLimitRequestRatio": {"cpu": "2"}}, "must state both request and limit of cpu"),
         ({"maxLimitRequestRatio": {"memory": "1.5"}}, "limit of memory more than 1.5 times its request"),
@@ -267,13 +322,31 @@ def test_defaults_of_a_limit_range_state_what_a_quota_wants(kube: KubeApiServer,
     ],
 )
 def test_limits_that_would_refuse_a_pod(kube: KubeApiServer, find: Find, item: dict[str, object], words: str) -> None:
+    """And Kubernetes does refuse it."""
     kube.add("limitranges", limit_range("strict", **item))
     finding = find(cluster_checks.limit_ranges)
     assert (finding.status, words in finding.what) == (Status.CROSS, True), finding
     assert "LimitRange" in finding.mend
+    with pytest.raises(Refused, match=r"403|422"):
+        kube.add("pods", *each_task())
+
+
+def each_task() -> list[dict[str, Any]]:
+    """A pod for each kind of task, with what it asks for."""
+    asked = demands(load_profile("generic")).values()
+    amounts = [[{name: str(some[name]) for name in some} for some in (one.requests, one.limits)] for one in asked]
+    return [pod(f"task-{i}", requests=requests, limits=limits) for i, (requests, limits) in enumerate(amounts)]
 
 
 def test_limits_within_which_every_task_is(kube: KubeApiServer, find: Find) -> None:
     kube.add("limitranges", limit_range("wide", default={"cpu": "16"}, max={"cpu": "16", "memory": "64Gi"}))
     kube.add("limitranges", limit_range("volumes", type="PersistentVolumeClaim", max={"storage": "1Gi"}))
     assert find(cluster_checks.limit_ranges).status is Status.FINE
+    kube.add("pods", *each_task())
+
+
+def test_what_the_api_server_makes_of_a_limit_without_a_default_is_a_default(kube: KubeApiServer, find: Find) -> None:
+    """So a container that states none is within."""
+    kube.add("limitranges", limit_range("bounds", max={"cpu": "64"}, min={"ephemeral-storage": "1Gi"}))
+    assert find(cluster_checks.limit_ranges).status is Status.FINE
+    kube.add("pods", *each_task())

@@ -21,7 +21,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("settings")
 def test_a_cross_with_its_mend_and_exit_code_1(kube: KubeApiServer, gcs: str, tmp_path: Path) -> None:
-    kube.objects["nodes"].pop(0)
+    kube.remove("nodes", "gpu-1")
     kube.denied.add("list limitranges")
     with KfpApiServer() as api:
         ended = lesionflow(

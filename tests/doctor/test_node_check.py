@@ -19,7 +19,7 @@ GPU_TAINT = taint("nvidia.com/gpu", "present")
 @pytest.fixture
 def bare(kube: KubeApiServer) -> KubeApiServer:
     """The cluster without its nodes."""
-    kube.objects["nodes"].clear()
+    kube.remove("nodes")
     return kube
 
 

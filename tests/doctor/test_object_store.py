@@ -79,7 +79,7 @@ def test_every_name_that_pods_may_give_a_service(
 ) -> None:
     kube.add("configmaps", config_map(ours(endpoint=f"{endpoint}:8333")))
     assert find(checks.object_store).status is Status.FINE
-    kube.objects["services"].clear()
+    kube.remove("services")
     assert find(checks.object_store).status is Status.CROSS
 
 
@@ -93,7 +93,7 @@ def test_a_service_of_the_pods_own_namespace(kube: KubeApiServer, find: Find) ->
 
 def test_a_port_that_the_service_does_not_have(kube: KubeApiServer, find: Find) -> None:
     kube.add("configmaps", config_map(KFPS))
-    kube.objects["services"].clear()
+    kube.remove("services")
     kube.add("services", service(ports=(8333,)))
     finding = find(checks.object_store)
     assert (finding.status, finding.what) == (
@@ -105,7 +105,7 @@ def test_a_port_that_the_service_does_not_have(kube: KubeApiServer, find: Find) 
 @pytest.mark.parametrize(("ready", "status"), [(True, Status.FINE), (None, Status.FINE), (False, Status.CROSS)])
 def test_a_store_whose_pod_is_down(kube: KubeApiServer, find: Find, ready: bool | None, status: Status) -> None:
     kube.add("configmaps", config_map(KFPS))
-    kube.objects["endpointslices"].clear()
+    kube.remove("endpointslices")
     kube.add("endpointslices", endpoints(ready=ready))
     finding = find(checks.object_store)
     assert finding.status is status
@@ -115,7 +115,7 @@ def test_a_store_whose_pod_is_down(kube: KubeApiServer, find: Find, ready: bool 
 
 def test_no_secret(kube: KubeApiServer, find: Find) -> None:
     kube.add("configmaps", config_map(KFPS))
-    kube.objects["secrets"].clear()
+    kube.remove("secrets")
     finding = find(checks.object_store)
     assert finding == Finding(
         Status.CROSS,
@@ -126,7 +126,7 @@ def test_no_secret(kube: KubeApiServer, find: Find) -> None:
 
 def test_a_secret_with_keys_of_other_names(kube: KubeApiServer, find: Find) -> None:
     kube.add("configmaps", config_map(KFPS))
-    kube.objects["secrets"].clear()
+    kube.remove("secrets")
     kube.add("secrets", secret(AWS_ACCESS_KEY_ID="an-id", secretkey="hidden-word"))
     finding = find(checks.object_store)
     assert finding.status is Status.CROSS
@@ -137,6 +137,7 @@ def test_a_secret_with_keys_of_other_names(kube: KubeApiServer, find: Find) -> N
 def test_the_launchers_own_secret_and_keys(kube: KubeApiServer, find: Find) -> None:
     reference = {"secretName": "ours", "accessKeyKey": "id", "secretKeyKey": "word"}
     kube.add("configmaps", config_map(ours(credentials={"secretRef": reference})))
+    kube.allow({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["ours"], "verbs": ["get"]})
     assert "there is no Secret ours, whose keys KFP's launcher would use" in find(checks.object_store).what
     kube.add("secrets", secret("ours", id="1", pass_word="2"))
     assert "the Secret ours has no word, only id, pass_word" in find(checks.object_store).what
@@ -171,15 +172,15 @@ def test_without_a_configuration_kfp_uses_a_folder_that_is_nobodys(kube: KubeApi
 
 def test_an_address_outside_the_cluster_is_for_the_pods_to_try(kube: KubeApiServer, find: Find) -> None:
     for endpoint in ("https://s3.example.com", "https://example.com", "http://10.0.0.9:9000"):
-        kube.objects["configmaps"] = []
+        kube.remove("configmaps")
         kube.add("configmaps", config_map(ours(endpoint=endpoint)))
         finding = find(checks.object_store)
         assert (finding.status, f"{endpoint} is no Service" in finding.what) == (Status.UNCHECKED, True), finding
 
 
 def test_nothing_on_s3_needs_no_store(kube: KubeApiServer, find: Find) -> None:
-    kube.objects["services"].clear()
-    kube.objects["secrets"].clear()
+    kube.remove("services")
+    kube.remove("secrets")
     kube.add("configmaps", config_map({"defaultPipelineRoot": "gs://bucket/root"}))
     nothing = Finding(Status.SKIPPED, "skipped: nothing is on s3://")
     assert find(checks.object_store, data="gs://b/data", registry="gs://b/registry") == nothing
@@ -194,7 +195,7 @@ def test_what_may_not_be_asked_hides_no_cross(kube: KubeApiServer, find: Find, d
     kube.denied.add(denied)
     finding = find(checks.object_store)
     assert (finding.status, "forbidden" in finding.what) == (Status.UNCHECKED, True)
-    kube.objects["secrets" if "secrets" not in denied else "services"].clear()
+    kube.remove("secrets" if "secrets" not in denied else "services")
     assert find(checks.object_store).status is Status.CROSS
 
 

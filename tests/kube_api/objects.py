@@ -1,9 +1,11 @@
-"""Kubernetes objects as short as tests need them; `KubeApiServer.add` checks them against the schemas."""
+"""Kubernetes objects as short as tests need them; the API server checks them and fills in the rest."""
 
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from recordings import recorded
 
 RUN = "3f2a8c1e-0000-4000-8000-000000000001"
 WORKFLOW = "lesionflow-training-x7k2p"
@@ -42,7 +44,6 @@ def pod(
     namespace: str = "team-a",
     run: str = RUN,
     task: str = "finetune",
-    minutes: float = 0.5,
     phase: str = "Pending",
     on: str | None = None,
     requests: dict[str, str] | None = None,
@@ -50,24 +51,24 @@ def pod(
     node_selector: dict[str, str] | None = None,
     **status: Any,
 ) -> dict[str, Any]:
-    """A pod of a run as Argo makes it for KFP, created some minutes ago."""
-    created = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
+    """A pod of a run as Argo makes it for KFP.
+
+    Without a status of its own and without a node it is the scheduler's; otherwise nobody but the test changes it.
+    """
     resources = {**({"requests": requests} if requests else {}), **({"limits": limits} if limits else {})}
     return {
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "uid": f"uid-of-{name}",
-            "creationTimestamp": created,
             "labels": {"pipeline/runid": run, "workflows.argoproj.io/workflow": WORKFLOW},
             "annotations": {"workflows.argoproj.io/node-name": f"{WORKFLOW}.root.{task}.executor(0)"},
         },
         "spec": {
             "containers": [{"name": "main", "image": "example.com/lesionflow/gpu", "resources": resources}],
-            **({"nodeName": on} if on else {}),
+            **({"nodeName": on} if on else {"schedulerName": "nobody"} if status else {}),
             **({"nodeSelector": node_selector} if node_selector else {}),
         },
-        "status": {"phase": phase, **status},
+        **({"status": {"phase": phase, **status}} if on or status else {}),
     }
 
 
@@ -94,7 +95,7 @@ def event(of: str, reason: str, message: str, minutes: float = 0) -> dict[str, A
     at = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
     return {
         "metadata": {"name": f"{of}.{reason.lower()}.{minutes:g}", "namespace": "team-a"},
-        "involvedObject": {"kind": "Pod", "name": of, "namespace": "team-a", "uid": f"uid-of-{of}"},
+        "involvedObject": {"kind": "Pod", "name": of, "namespace": "team-a"},
         "reason": reason,
         "message": message,
         "type": "Warning",
@@ -106,8 +107,22 @@ def workflow(*nodes: dict[str, Any], run: str = RUN) -> dict[str, Any]:
     """A Workflow with the status of some of its pods."""
     return {
         "metadata": {"name": WORKFLOW, "namespace": "team-a", "labels": {"pipeline/runid": run}},
+        "spec": {},
         "status": {"phase": "Running", "nodes": {f"{WORKFLOW}-{i}": node for i, node in enumerate(nodes)}},
     }
+
+
+def recorded_workflow(name: str, namespace: str = "team-a") -> dict[str, Any]:
+    """A Workflow as a real KFP and Argo left it, in a namespace of the test's.
+
+    Args:
+        name: of the recording: refused, reused, succeeded-compressed or folds-compressed. Its run's id is its label
+            `pipeline/runid`.
+        namespace: where it shall be.
+    """
+    whole = recorded(f"kubernetes/workflow-{name}.json.gz")
+    kept = {key: whole["metadata"][key] for key in ("name", "labels", "annotations") if key in whole["metadata"]}
+    return {"metadata": {**kept, "namespace": namespace}, "spec": whole.get("spec", {}), "status": whole["status"]}
 
 
 def workflow_node(task: str, phase: str, message: str) -> dict[str, Any]:
@@ -116,12 +131,8 @@ def workflow_node(task: str, phase: str, message: str) -> dict[str, Any]:
     return {"name": name, "displayName": "executor", "type": "Pod", "phase": phase, "message": message}
 
 
-def quota(name: str, hard: dict[str, str], used: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"name": name, "namespace": "team-a"},
-        "spec": {"hard": hard, **spec},
-        "status": {"hard": hard, "used": dict.fromkeys(hard, "0") | (used or {})},
-    }
+def quota(name: str, hard: dict[str, str], **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "team-a"}, "spec": {"hard": hard, **spec}}
 
 
 def limit_range(name: str, **item: Any) -> dict[str, Any]:

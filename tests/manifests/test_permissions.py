@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from manifests.documented import DOCUMENT, documented
 from recordings import KFP
 
 from pipelines.doctor.permissions import PERMISSIONS, Who
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "docs" / "manifests.md"
 ROLES = {
     role["metadata"]["name"]: role
     for file in ROOT.glob("manifests/**/*.yaml")
@@ -80,22 +80,7 @@ def test_the_doctor_opens_the_stores_secret_in_this_namespace_only_and_where_it_
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_reviewers_table_is_the_role(role):
-    """Columns: resource, verbs, why. `resource.group`, or `resource.group NAME` for one object only."""
-    section = DOCUMENT.read_text().split(f"\n### `{role}`", 1)[1].split("\n#", 1)[0]
-    documented = set()
-    for line in section.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) != 3 or not cells[0].startswith("`"):
-            continue
-        assert len(cells[2]) > 10, f"why {cells[0]}?"
-        for resource in re.findall(r"`([^`]+)`", cells[0]):
-            documented.update((resource, verb) for verb in cells[1].split(", "))
-
-    granted = {
-        (f"{resource}{'.' + group if group else ''}{' ' + name if name else ''}", verb)
-        for group, resource, name, verb in _granted(role)
-    }
-    assert documented == granted
+    assert documented(role) == _granted(role)
 
 
 def test_the_document_explains_every_manifest():
