@@ -48,14 +48,15 @@ def range_conflicts(demand: Demand, ranges: Sequence[Any]) -> list[str]:
                 found.append(f"asks for {shown(name, asked)} {name}, at most {shown(name, most)} are allowed")
             elif name not in limits:
                 found.append(f"states no limit of {name}, which must be at most {shown(name, most)}")
-    for item in _items(ranges, "Container"):
+    for item in [*_items(ranges, "Container"), *_items(ranges, "Pod")]:
         for name, least in quantities(item.min).items():
             if name not in requests:
                 found.append(f"states no request of {name}, which must be at least {shown(name, least)}")
-            elif requests[name] < least:
+            elif requests[name] < least and item.type == "Container":  # Argo's helpers add to a pod's sum
                 found.append(
                     f"asks for {shown(name, requests[name])} {name}, at least {shown(name, least)} are required"
                 )
+    for item in _items(ranges, "Container"):
         for name, most in quantities(item.max_limit_request_ratio).items():
             if name not in limits or not requests.get(name):
                 found.append(f"must state both request and limit of {name}")
