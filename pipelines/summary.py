@@ -17,7 +17,10 @@ from components.common.metrics import format_figure
 from pipelines.runners.events import RunEvents
 from pipelines.workspace import SUMMARY
 
-VERSIONS_OF = ("lesionflow", "kfp", "keras", "tensorflow-cpu", "numpy", "scikit-learn")
+VERSIONS_OF = ("lesionflow", "kfp", "keras", "numpy", "scikit-learn")
+BACKENDS = ("tensorflow-cpu", "tensorflow", "jax")
+"""Packages of which one or more are installed: the extras cpu, gpu and jax."""
+
 HEADLINE = ("macro_f1", "balanced_accuracy", "accuracy", "macro_auc")
 
 
@@ -82,7 +85,8 @@ def _hard_link(source: str, target: str) -> None:
 
 
 def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in VERSIONS_OF}
+    backends = [name for name in BACKENDS if any(importlib.metadata.distributions(name=name))]
+    return {name: importlib.metadata.version(name) for name in (*VERSIONS_OF, *backends)}
 
 
 def print_summary(console: Console, summary: Mapping[str, Any], run: Path) -> None:
