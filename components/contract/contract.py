@@ -21,6 +21,10 @@ HELD = "contract held: "
 """Begins the line in the log that says that a check held."""
 
 
+ON_PURPOSE = "Fails this first time on purpose"
+"""Begins what a step says that was told to fail once."""
+
+
 def contract(
     evaluation: str | Path,
     metrics: str | Path,
@@ -127,4 +131,4 @@ def _fail_once(folder: str) -> None:
         _held("retry")
         return
     storage.write_bytes(marker, b"failed on purpose")
-    raise UserError("Fails this first time on purpose, so that it is seen whether a step is tried again.")
+    raise UserError(f"{ON_PURPOSE}, so that it is seen whether a step is tried again.")

@@ -4,9 +4,9 @@ from pipelines import contract
 from pipelines.cluster.connection import connect
 from pipelines.cluster.run_reader import RunReader
 from pipelines.cluster.submit import check_pinned
-from pipelines.doctor.deep_checks import CACHE, CLEANING, of_first_run, of_second_run
+from pipelines.doctor.deep_checks import CLEANING, of_first_run, of_second_run, without_second_run
 from pipelines.doctor.deep_run import DeepRuns, prepare
-from pipelines.doctor.findings import Finding, Status, fine, skipped
+from pipelines.doctor.findings import Finding, Status, fine
 from pipelines.doctor.show import DoctorDisplay
 from pipelines.doctor.subject import Subject
 
@@ -32,13 +32,15 @@ def examine_deeply(subject: Subject, display: DoctorDisplay) -> int:
         display.finished(name, finding)
 
     try:
-        first = runs.run("first")
+        first = runs.run("first", fail_once=False)
         for name, finding in of_first_run(first).items():
             show(name, finding)
         if any(task.status == "done" for task in first.state.of("contract-2")):
-            show(CACHE, of_second_run(runs.run("second")))
+            findings = of_second_run(runs.run("second", fail_once=True))
         else:
-            show(CACHE, skipped("the first run did not come to its end"))
+            findings = without_second_run("the first run did not come to its end")
+        for name, finding in findings.items():
+            show(name, finding)
     finally:
         display.starting("deleting what was made")
         show(CLEANING, _cleaned(*runs.clean()))

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from components.contract.contract import HELD
+from components.contract.contract import HELD, ON_PURPOSE
 from pipelines.cluster.task_state import FINISHED, RunState, TaskState
-from pipelines.doctor.findings import Finding, cross, fine, skipped
+from pipelines.doctor.findings import Finding, cross, fine, partly, skipped
 from pipelines.outcome import Outcome
 
 
@@ -34,6 +34,8 @@ class Seen:
     """Of both contract steps, after the run."""
     reasons: Sequence[str] = ()
     """Why its pods waited or were lost, as sentences."""
+    retry_policy: str = ""
+    """Argo's, by the Workflow's defaults; empty if it is not known."""
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,16 @@ _CHECKS = (
     _Check("metadata", "contract-2", "table", "an artifact's metadata reaches the next step", _ARTIFACTS),
     _Check("metric", "contract-2", "figures", "a metric is kept and handed on", _ARTIFACTS),
     _Check("page", "contract-2", "page", "an HTML page is kept and handed on", _ARTIFACTS),
-    _Check(
-        "retry",
-        "contract-2",
-        "retry",
-        "a step that failed was tried again and went on",
-        "retries of steps do not work here, so a preempted training starts only by hand: ask the administrators",
-    ),
 )
 _RUNS = ("run", "log, running step", "log, finished step", "gate")
-CACHE, CLEANING = "cached step", "cleaning up"
-NAMES = (*(check.name for check in _CHECKS), *_RUNS, CACHE, CLEANING)
+_SECOND = ("cached step", "retry")
+CLEANING = "cleaning up"
+NAMES = (*(check.name for check in _CHECKS), *_RUNS, *_SECOND, CLEANING)
 """Of all lines, in order."""
 
 
 def of_first_run(seen: Seen) -> dict[str, Finding]:
-    """Every line but the last two."""
+    """Every line of the run in which nothing fails but the gate, which refuses."""
     findings = {check.name: _of_task(check, seen) for check in _CHECKS}
     return {
         **findings,
@@ -95,10 +91,19 @@ def of_first_run(seen: Seen) -> dict[str, Finding]:
     }
 
 
-def of_second_run(seen: Seen) -> Finding:
-    """Whether what did not change was reused."""
+def of_second_run(seen: Seen) -> dict[str, Finding]:
+    """The lines of the run in which nothing has changed but that a step fails at its first attempt."""
+    return dict(zip(_SECOND, (_cached(seen), _retry(seen)), strict=True))
+
+
+def without_second_run(why: str) -> dict[str, Finding]:
+    """The same lines, of a run that was not made."""
+    return {name: skipped(why) for name in _SECOND}
+
+
+def _cached(seen: Seen) -> Finding:
     never = ("fingerprint", "gate")
-    others = [task for task in seen.state.names if task not in never]
+    others = [task for task in seen.state.names if task not in (*never, "contract-2")]
     status = {task.name: task.status for task in seen.state.tasks}
     if again := [task for task in others if status.get(task) not in (None, "waiting", "reused")]:
         return cross(
@@ -107,7 +112,28 @@ def of_second_run(seen: Seen) -> Finding:
         )
     if missing := [task for task in others if status.get(task) != "reused"]:
         return skipped(f"the second run did not come to {', '.join(missing)}{_because(seen)}")
-    return fine(f"a second run reused {len(others)} steps; {' and '.join(never)} ran, as they must")
+    return fine(f"a second run reused {len(others)} steps, and looked at the data again, as it must")
+
+
+def _retry(seen: Seen) -> Finding:
+    task = _task(seen, "contract-2")
+    if task is None or task.status in ("waiting", "running", "reused"):
+        return skipped(f"contract-2 did not come to its end{_because(seen)}")
+    if "retry" in seen.logs.get("contract-2", Log()).held or task.status == "done":
+        return fine("a step that failed was tried again and went on")
+    if ON_PURPOSE not in _reason(task):
+        return cross(f"contract-2 failed: {_reason(task)}", _ARTIFACTS)
+    if seen.retry_policy in ("OnError", "OnTransientError"):
+        return partly(
+            "a step whose pod is deleted is tried again, one that fails or is evicted is not: Argo's defaults here say "
+            f"retryPolicy {seen.retry_policy}, as Kubeflow ships them",
+            "for trainings on spot nodes, have retryPolicy: Always set in workflowDefaults of Kubeflow's "
+            "workflow-controller-configmap; else submit again, which goes on from the checkpoint",
+        )
+    return cross(
+        "a step that failed was not tried again",
+        "a preempted training goes on only if it is submitted again; ask the administrators about Argo's retries",
+    )
 
 
 def _of_task(check: _Check, seen: Seen) -> Finding:

@@ -16,16 +16,24 @@ class Cleaning:
     def __init__(self, client: kfp.Client) -> None:
         self._client = client
         self.gone: list[str] = []
-        self.left: list[str] = []
+        self.left: dict[str, list[str]] = {}
+        """Why something is left -> what."""
 
     def delete(self, what: str, how: Callable[..., Any], *ids: str) -> None:
         """Call `how` with `ids`."""
         try:
             how(*ids)
         except (UserError, ClusterError) as error:
-            self.left.append(f"{what} ({str(error).rstrip('.')})")
+            self._keep(what, str(error).replace(" ".join(ids), "it"))
         else:
             self.gone.append(what)
+
+    def kept(self) -> list[str]:
+        """What is left, each with the reason."""
+        return [f"{', '.join(what)} ({why.rstrip('.')})" for why, what in self.left.items()]
+
+    def _keep(self, what: str, why: str) -> None:
+        self.left.setdefault(why, []).append(what)
 
     def delete_unused(self, pipeline: str, experiment: str) -> None:
         """Delete a pipeline with its versions, and an experiment, unless the experiment has runs of somebody else."""
@@ -33,11 +41,11 @@ class Cleaning:
         try:
             found = find_experiment(self._client, experiment)
             if found and self._client.list_runs(experiment_id=found.experiment_id, page_size=1).runs:
-                self.left.append(f"{both} (other runs use them)")
+                self._keep(both, "other runs use them")
                 return
             self._delete_pipelines(pipeline)
         except (UserError, ClusterError) as error:
-            self.left.append(f"{both} ({str(error).rstrip('.')})")
+            self._keep(both, str(error))
             return
         if found:
             self.delete(f"experiment {experiment}", self._client.delete_experiment, found.experiment_id)

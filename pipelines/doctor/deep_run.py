@@ -20,6 +20,7 @@ from pipelines.cluster.submit import Submission, describe, send
 from pipelines.cluster.task_state import FINISHED, RunState, TaskState
 from pipelines.cluster.transport import Refused
 from pipelines.compile import write_package
+from pipelines.doctor.cluster_access import Denied, Missing
 from pipelines.doctor.deep_checks import Log, Seen
 from pipelines.doctor.deep_cleaning import Cleaning
 from pipelines.doctor.subject import Subject
@@ -69,15 +70,24 @@ class DeepRuns:
     tell: Callable[[str], None]
     started: list[str]
 
-    def run(self, name: str) -> Seen:
+    def run(self, name: str, fail_once: bool) -> Seen:
         """Start a run and watch it until it has ended, or `LIMIT` is over.
+
+        Args:
+            name: for people.
+            fail_once: the pipeline's parameter.
 
         Raises:
             UserError: the cluster refuses the run.
             ClusterError: it does not answer when the run is started.
         """
         self.tell(f"{name}: starting")
-        run_id = str(send(self.client, replace(self.submission, run_name=f"{self.submission.run_name}-{name}")).run_id)
+        submission = replace(
+            self.submission,
+            run_name=f"{self.submission.run_name}-{name}",
+            parameters={**self.submission.parameters, "fail_once": fail_once},
+        )
+        run_id = str(send(self.client, submission).run_id)
         self.started.append(run_id)
         state, running = self._watch(run_id, name)
         logs = {task: self._log(run_id, task) for task in ("contract", "contract-2") if _has_log(state, task)}
@@ -85,7 +95,7 @@ class DeepRuns:
             outcome = Outcome("failed", "it has not ended", FAILED)
         else:
             outcome = judge(state, lambda task: self._log(run_id, task.name).lines, ())
-        return Seen(state, outcome, running, logs, self._reasons(run_id, state))
+        return Seen(state, outcome, running, logs, self._reasons(run_id, state), self._retry_policy(run_id))
 
     def _watch(self, run_id: str, name: str) -> tuple[RunState, Log]:
         until, log = time.monotonic() + LIMIT, Seen.while_running
@@ -119,7 +129,16 @@ class DeepRuns:
         try:
             return kube.why_failed(run_id) if state.state in FINISHED else kube.why_pending(run_id)
         except (UserError, ClusterError) as error:
-            return (f"why pods wait is not known: {error}",)
+            return (f"why pods wait is not known ({error})",)
+
+    def _retry_policy(self, run_id: str) -> str:
+        """Which ends of a pod Argo takes for a reason to try again."""
+        try:
+            found: Any = self.reader.kube and self.reader.kube.workflow(run_id)
+        except (Denied, Missing, UserError, ClusterError):
+            return ""
+        defaults = ((found or {}).get("spec") or {}).get("templateDefaults") or {}
+        return str((defaults.get("retryStrategy") or {}).get("retryPolicy") or "")
 
     def clean(self) -> tuple[list[str], list[str]]:
         """Delete the runs, and the pipeline and its experiment unless other runs use them.
@@ -133,7 +152,7 @@ class DeepRuns:
             cleaning.delete(f"run {run_id}", self.client.delete_run, run_id)
         if self.started and not cleaning.left:
             cleaning.delete_unused(self.submission.pipeline, self.submission.experiment)
-        return cleaning.gone, cleaning.left
+        return cleaning.gone, cleaning.kept()
 
     def _stop(self, run_id: str) -> None:
         try:

@@ -10,6 +10,8 @@ class Status(StrEnum):
     FINE = "fine"
     BUSY = "busy"
     """Right, but what is asked for is taken at the moment: the run will wait."""
+    PARTLY = "partly"
+    """Works, but not in every case; what is said tells in which."""
     CROSS = "cross"
     """A run would fail, or wait for ever."""
     UNCHECKED = "unchecked"
@@ -34,6 +36,10 @@ def fine(what: str) -> Finding:
 
 def busy(what: str, mend: str = "") -> Finding:
     return Finding(Status.BUSY, what, mend)
+
+
+def partly(what: str, hint: str) -> Finding:
+    return Finding(Status.PARTLY, what, hint)
 
 
 def cross(what: str, mend: str) -> Finding:

@@ -11,6 +11,7 @@ from pipelines.doctor.findings import Finding, Status
 _SYMBOLS = {
     Status.FINE: ("✓", "green"),
     Status.BUSY: ("!", "yellow"),
+    Status.PARTLY: ("!", "yellow"),
     Status.CROSS: ("✗", "red"),
     Status.UNCHECKED: ("?", "yellow"),
     Status.SKIPPED: ("·", "dim"),
@@ -18,6 +19,7 @@ _SYMBOLS = {
 _SUMS = {
     Status.FINE: "fine",
     Status.BUSY: "busy now",
+    Status.PARTLY: "in part",
     Status.CROSS: "to mend",
     Status.UNCHECKED: "could not be checked",
     Status.SKIPPED: "skipped",

@@ -111,7 +111,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, list[Ra
         patch.setattr(graph, "LISTEN", 1)
         server.empty_bucket(BUCKET)
         launcher = Launcher(tmp_path_factory.mktemp("contract") / "pod", environment)
-        yield run_graph(launcher, graph.define_contract_pipeline(LOCAL), {"nonce": "1"})
+        yield run_graph(launcher, graph.define_contract_pipeline(LOCAL), {"nonce": "1", "fail_once": True})
 
 
 @pytest.mark.xdist_group("contract-graph")

@@ -11,25 +11,27 @@ from kfp_api import argo
 from kfp_api.argo import Attempt, Step
 from kfp_api.scripted import Scene, words
 from kfp_api.server import KfpApiServer
+from recordings import recorded
 
 from components.common.container_image import CPU_IMAGE, GPU_IMAGE, LEAN_IMAGE
-from components.contract.contract import GIVEN, HELD
+from components.contract.contract import GIVEN, HELD, ON_PURPOSE
 from pipelines import contract, images
 from pipelines.cluster import run_reader, transport
 from pipelines.cluster.settings import _SECRETS, _VARIABLES
 from pipelines.doctor import deep_run
-from pipelines.doctor.deep_checks import CACHE, CLEANING, NAMES
+from pipelines.doctor.deep_checks import CLEANING, NAMES
 
 REFUSAL = "The macro-F1 is 0.1, below 0.7."
 BEFORE = ("contract", "fingerprint", "ingest", "duplicates", "split", "split-2", "balance")
-RETRIED = Step("contract-2", "Succeeded", (words("contract", "Fails on purpose.", 2), Attempt("Succeeded")))
+FAILS = words("contract", f"{ON_PURPOSE}.", 2)
+RETRIED = Step("contract-2", "Succeeded", (FAILS, Attempt("Succeeded")))
+KILLED = Attempt("Failed", "OOMKilled (exit code 137)", 137)
+GIVEN_UP = Step("contract-2", "Failed", (FAILS,))
 GATE = Step("gate", "Failed", (words("gate", REFUSAL, 3),))
 STARTED: Scene = ("RUNNING", [Step("contract", "Running")])
-FIRST: Scene = ("FAILED", [*map(Step, BEFORE), RETRIED, GATE])
-SECOND: Scene = (
-    "FAILED",
-    [Step(task, "Succeeded" if task == "fingerprint" else "Cached") for task in (*BEFORE, "contract-2")] + [GATE],
-)
+FIRST: Scene = ("FAILED", [*map(Step, (*BEFORE, "contract-2")), GATE])
+REUSED = [Step(task, "Succeeded" if task == "fingerprint" else "Cached") for task in BEFORE]
+SECOND: Scene = ("FAILED", [*REUSED, RETRIED, GATE])
 
 
 class Cluster(FakeKube):
@@ -38,13 +40,16 @@ class Cluster(FakeKube):
     def __init__(self, api: KfpApiServer, *ends: Scene) -> None:
         super().__init__()
         self._api, self._ends, self._looks = api, ends, dict[str, int]()
+        self.retry_policy, self.defaults = "OnError", dict[str, Any]()
         told = [*GIVEN, "store", "swaps"]
         self.hold("contract", told)
-        self.hold("contract-2", [*told, "table", "figures", "page", "retry"], attempt=1)
+        told += ["table", "figures", "page"]
+        self.hold("contract-2", told)
+        self.hold("contract-2", [*told, "retry"], attempt=1)
 
-    def hold(self, task: str, checks: list[str], attempt: int = 0, status: str = "Succeeded") -> None:
+    def hold(self, task: str, checks: list[str], attempt: int = 0) -> None:
         """What a contract step says."""
-        step = RETRIED if attempt else Step(task, status)
+        step = RETRIED if attempt else Step(task)
         self.logs[argo.pod_of(step, attempt)] = "\n".join(["contract: begins", *(HELD + check for check in checks)])
 
     def workflow(self, run_id: str) -> dict[str, Any] | None:
@@ -54,7 +59,10 @@ class Cluster(FakeKube):
         state, steps = STARTED if self._looks[run_id] <= 2 else self._ends[number]
         if state != "RUNNING":
             self._api.set_run(run_id, state)
-        return argo.workflow(steps, run_id, {"RUNNING": "Running", "FAILED": "Failed"}[state])
+        told = argo.workflow(steps, run_id, {"RUNNING": "Running", "FAILED": "Failed"}[state])
+        policy = {"retryStrategy": {"limit": "2", "retryPolicy": self.retry_policy}}
+        told.setdefault("spec", {})["templateDefaults"] = self.defaults or policy
+        return told
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -115,7 +123,7 @@ def rows(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in text.splitlines():
         name = next((name for name in sorted(NAMES, key=len, reverse=True) if line[3:].startswith(f"{name} ")), None)
-        if name and line[:1] in "✓✗·":
+        if name and line[:1] in "✓✗!·":
             found[name] = line[0] + line[3 + len(name) :].strip()
     return found
 
@@ -130,7 +138,7 @@ def test_where_everything_works_there_is_a_line_for_each_and_nothing_is_left(
     assert tuple(found) == NAMES
     assert {row[0] for row in found.values()} == {"✓"}
     assert REFUSAL in found["gate"]
-    assert "reused 7 steps" in found[CACHE]
+    assert "reused 6 steps" in found["cached step"]
     assert f"{len(NAMES)} fine." in result.out
     assert "pipeline lesionflow-contract" in found[CLEANING]
     assert [*api.runs, *api.pipelines, *api.versions, *api.experiments] == []
@@ -161,7 +169,9 @@ def test_a_parameter_that_arrives_otherwise_is_one_cross_and_the_rest_is_skipped
     assert result.code == 1
     assert found["integer"][0] == "✓"
     assert found["number"] == "✗contract failed: The parameter share arrived as 0"
-    assert [found[name][0] for name in ("true or false", "object store", "data", "gate", CACHE)] == ["·"] * 5
+    assert [found[name][0] for name in ("true or false", "object store", "data", "gate", "cached step", "retry")] == [
+        "·"
+    ] * 6
     assert found["artifact"] == "·skipped: duplicates did not come to its end, as contract failed"
     assert not api.runs
 
@@ -171,9 +181,9 @@ def test_a_parameter_that_arrives_otherwise_is_one_cross_and_the_rest_is_skipped
     [
         ([*map(Step, BEFORE[:4]), Step("split", "Failed", (Attempt("Failed", "main: Error (exit code 1)", 1),))],
          "optional, left out", "split failed: main: Error"),
-        ([*map(Step, BEFORE), Step("contract-2", "Failed", (words("contract", "Fails on purpose.", 2),))],
-         "retry", "contract-2 failed: Fails on purpose"),
-        ([*map(Step, BEFORE), RETRIED, Step("gate", "Failed", (Attempt("Failed", "OOMKilled (exit code 137)", 137),))],
+        ([*map(Step, BEFORE), Step("contract-2", "Failed", (words("contract", "The metric arrived as {}.", 2),))],
+         "metric", "contract-2 failed: The metric arrived as {}"),
+        ([*map(Step, (*BEFORE, "contract-2")), Step("gate", "Failed", (KILLED,))],
          "gate", "its refusal does not look like one"),
     ],
 )  # fmt: skip
@@ -181,9 +191,7 @@ def test_what_does_not_work_is_a_cross_with_a_hint(
     end: list[Step], name: str, sentence: str, lesionflow: Command, cluster: Callable[..., Cluster]
 ) -> None:
     kube = cluster(("FAILED", end), SECOND)
-    kube.logs[argo.pod_of(Step("contract-2", "Failed", (words("contract", "x", 2),)))] = "\n".join(
-        HELD + check for check in (*GIVEN, "store", "swaps", "table", "figures", "page")
-    )
+    kube.hold("contract-2", [*GIVEN, "store", "swaps", "table"])
     result = lesionflow("doctor", "--deep")
     found = rows(result.out)
     assert result.code == 1
@@ -199,7 +207,34 @@ def test_steps_that_run_again_though_nothing_changed_are_a_cross(
     cluster(FIRST, FIRST)
     result = lesionflow("doctor", "--deep")
     assert result.code == 1
-    assert rows(result.out)[CACHE].startswith("✗unchanged steps ran again in a second run: contract, ingest")
+    assert rows(result.out)["cached step"].startswith("✗unchanged steps ran again in a second run: contract, ingest")
+
+
+@pytest.mark.parametrize(
+    ("policy", "symbol", "code"), [("OnError", "!", 0), ("OnTransientError", "!", 0), ("Always", "✗", 1), ("", "✗", 1)]
+)
+def test_a_step_that_is_not_tried_again_is_said_with_argos_reason(
+    policy: str, symbol: str, code: int, lesionflow: Command, cluster: Callable[..., Cluster]
+) -> None:
+    """Kubeflow 2.17 ships Argo with OnError, by which a deleted pod is tried again and a failed one is not."""
+    kube = cluster(FIRST, ("FAILED", [*REUSED, GIVEN_UP]))
+    kube.retry_policy = policy
+    kube.hold("contract-2", [*GIVEN, "store", "swaps", "table", "figures", "page"])
+    result = lesionflow("doctor", "--deep")
+    found = rows(result.out)
+    assert result.code == code
+    assert found["retry"][0] == symbol
+    assert found["cached step"][0] == found["gate"][0] == "✓"
+    assert (policy and policy in result.out) or policy in ("", "Always")
+
+
+def test_the_policy_is_where_a_real_workflow_has_it(lesionflow: Command, cluster: Callable[..., Cluster]) -> None:
+    defaults = recorded("kubernetes/workflow-refused.json.gz")["spec"]["templateDefaults"]
+    assert defaults["retryStrategy"]["retryPolicy"] == "OnError"
+    kube = cluster(FIRST, ("FAILED", [*REUSED, GIVEN_UP]))
+    kube.defaults = defaults
+    kube.hold("contract-2", [*GIVEN, "store", "swaps", "table", "figures", "page"])
+    assert rows(lesionflow("doctor", "--deep").out)["retry"][0] == "!"
 
 
 def test_without_kubernetes_the_log_of_a_running_step_is_a_cross_and_what_kfp_tells_is_used(
@@ -234,7 +269,8 @@ def test_a_cluster_that_deletes_nothing_is_no_fault_but_said(
     result = lesionflow("doctor", "--deep")
     assert result.code == 0
     assert rows(result.out)[CLEANING].startswith("✓left: run ")
-    assert result.out.count("does not know who asks (401)") == 2
+    assert result.out.count("does not know who asks (401)") == 1, "both runs have one reason"
+    assert all(run_id in result.out for run_id in api.runs)
     assert len(api.runs) == 2
 
 
