@@ -61,7 +61,7 @@ def pod(
             "name": name,
             "namespace": namespace,
             "labels": {"pipeline/runid": run, "workflows.argoproj.io/workflow": WORKFLOW},
-            "annotations": {"workflows.argoproj.io/node-name": f"{WORKFLOW}.root.{task}.executor(0)"},
+            "annotations": {"workflows.argoproj.io/node-name": _node_name(task)},
         },
         "spec": {
             "containers": [{"name": "main", "image": "example.com/lesionflow/gpu", "resources": resources}],
@@ -127,8 +127,12 @@ def recorded_workflow(name: str, namespace: str = "team-a") -> dict[str, Any]:
 
 def workflow_node(task: str, phase: str, message: str) -> dict[str, Any]:
     """Argo's account of one pod."""
-    name = f"{WORKFLOW}.root.{task}.executor"
-    return {"name": name, "displayName": "executor", "type": "Pod", "phase": phase, "message": message}
+    return {"name": _node_name(task), "displayName": "executor", "type": "Pod", "phase": phase, "message": message}
+
+
+def _node_name(task: str) -> str:
+    """As Argo calls the first attempt of a task, or its driver."""
+    return f"{WORKFLOW}(0).root(0).{task}(0)" + ("" if task.endswith("-driver") else ".executor(0)")
 
 
 def quota(name: str, hard: dict[str, str], **spec: Any) -> dict[str, Any]:
