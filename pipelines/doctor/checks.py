@@ -84,13 +84,14 @@ def pipelines_api(subject: Subject) -> Finding:
 def pipeline_root(subject: Subject) -> Finding:
     """The steps' artifacts can be written."""
     if subject.pipeline_root:
-        return _writable(subject.pipeline_root)
+        return _only_pods_reach(subject.pipeline_root, subject.profile) or _writable(subject.pipeline_root)
     config = launcher_config(subject)
     root = config.get("defaultPipelineRoot")
     if not root:
         return findings.unchecked("none is set, so KFP's own object store, which only the cluster reaches")
-    if not root.startswith(("gs://", "s3://")) or (root.startswith("s3://") and config.get("providers")):
-        return findings.unchecked(f"only the cluster knows how to reach {root}; give it with --pipeline-root to try")
+    elsewhere = root.startswith("minio://") or (root.startswith("s3://") and config.get("providers"))
+    if not root.startswith(("gs://", "s3://", "minio://")) or (elsewhere and not _led_elsewhere()):
+        return findings.unchecked(f"only the cluster knows how to reach {root}; set AWS_ENDPOINT_URL_S3 to try")
     return _writable(root)
 
 
@@ -186,10 +187,14 @@ def _goes_by_kubeconfig(settings: ClusterSettings) -> bool:
     return not settings.endpoint and not in_pod
 
 
+def _led_elsewhere() -> bool:
+    """Whether this machine was told where s3:// leads, as by a port-forward to the cluster's store."""
+    return bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+
+
 def _only_pods_reach(uri: str, profile: ClusterProfile) -> Finding | None:
     """The finding on an address that leads the pods to a store of the cluster, and this machine to Amazon."""
-    led = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if profile.object_store is None or led or not uri.startswith(("s3://", "minio://")):
+    if profile.object_store is None or _led_elsewhere() or not uri.startswith(("s3://", "minio://")):
         return None
     return findings.unchecked(f"only the pods reach {profile.object_store.endpoint}; set AWS_ENDPOINT_URL_S3 to try")
 

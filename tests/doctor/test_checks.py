@@ -115,8 +115,10 @@ def test_the_default_pipeline_root_is_written_to(kube: KubeApiServer, gcs: str, 
     ],
 )
 def test_a_pipeline_root_that_only_the_cluster_reaches(
-    kube: KubeApiServer, find: Find, config: dict[str, Any] | None, words: str
+    kube: KubeApiServer, find: Find, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any] | None, words: str
 ) -> None:
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
     if config:
         kube.add("configmaps", config)
     finding = find(checks.pipeline_root)
@@ -159,7 +161,7 @@ def test_data_is_read(gcs: str, find: Find) -> None:
     assert find(checks.data, data=f"gs://{gcs}/data").what == f"gs://{gcs}/data: 1 files, readable"
 
 
-@pytest.mark.parametrize("option", ["registry", "data"])
+@pytest.mark.parametrize("option", ["pipeline_root", "registry", "data"])
 @pytest.mark.parametrize("scheme", ["s3", "minio"])
 def test_a_store_that_only_the_pods_reach_is_not_looked_for_at_amazon(
     find: Find, monkeypatch: pytest.MonkeyPatch, option: str, scheme: str
@@ -171,6 +173,15 @@ def test_a_store_that_only_the_pods_reach_is_not_looked_for_at_amazon(
     finding = find(getattr(checks, option), **{option: f"{scheme}://bucket/x"})
     words = "only the pods reach http://seaweedfs.kubeflow:9000; set AWS_ENDPOINT_URL_S3 to try"
     assert finding == Finding(Status.UNCHECKED, f"could not be checked: {words}")
+
+
+@pytest.mark.parametrize("root", ["s3://bucket/root", "minio://bucket/root"])
+def test_the_launchers_store_is_tried_where_its_address_is_known(
+    kube: KubeApiServer, seaweedfs: SeaweedFS, find: Find, root: str
+) -> None:
+    kube.add("configmaps", launcher(root, providers="s3: {}"))
+    assert find(checks.pipeline_root).status is Status.FINE
+    assert storage.exists("s3://bucket/root/.lesionflow-doctor")
 
 
 def test_that_store_is_tried_where_its_address_is_known(seaweedfs: SeaweedFS, find: Find) -> None:
