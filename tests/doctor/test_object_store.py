@@ -214,7 +214,7 @@ def test_who_may_not_see_the_service_goes_by_where_kfp_archives_logs(
     own = tmp_path / "own.yaml"
     own.write_text(yaml.safe_dump({"extends": "generic", "object_store": {"endpoint": profile_says}}))
     kube.add("configmaps", config_map(KFPS), archive("seaweedfs.kubeflow.svc.cluster.local:9000"))
-    kube.denied.update({"get services", "get secrets", "get namespaces"})
+    kube.denied |= {"get services", "get secrets", "get namespaces"}
     finding = find(checks.object_store, profile=str(own))
     assert (finding.status, finding.what.count("could not be checked") <= 1) == (status, True), finding
     told = finding.what.replace("cannot get resource ", "get ").replace('"', "")
