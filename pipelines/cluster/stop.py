@@ -37,8 +37,8 @@ def stop_run(client: kfp.Client, run: Any) -> str:
             raise
         return f"The run {run.run_id} ended before it could be stopped: it {now.state.lower()}."
     return (
-        f"The run {run.run_id} is being stopped. A fine-tune step saves its epoch first; with the same --checkpoints "
-        "the same submission goes on there."
+        f"The run {run.run_id} is being stopped; submitted again with the same --checkpoints, it goes on at the last "
+        "epoch that was saved."
     )
 
 

@@ -40,7 +40,8 @@ def run_state(run: Any) -> RunState:
         state=state,
         tasks=tasks,
         folds=loops if is_cross_validation(run) else None,
-        stopped=state in ("CANCELED", "CANCELING"),
+        # KFP says FAILED of a run that somebody stopped.
+        stopped=any("CANCEL" in (then or "") for then in (state, *(past.state for past in run.state_history or []))),
         message=" ".join((run.error.message if run.error and run.error.message else "").split()),
         stale=state in FINISHED and any(d.display_name == "root" and d.state == "RUNNING" for d in details),
     )

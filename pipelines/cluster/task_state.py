@@ -142,7 +142,8 @@ def _step(step: str, states: Sequence[TaskState], run: RunState) -> StepState:
     if not states:
         return StepState(step)
     worst = min(states, key=lambda state: _WORST_FIRST.index(state.status))
-    status, figure = worst.status, _retries(worst)
+    status = worst.status
+    figure = "; ".join(filter(None, (_retries(worst), " ".join(worst.message.split()) if status == "waiting" else "")))
     if looped:
         ready = sum(state.status in ("done", "reused") for state in states)
         unfinished = ready < (run.folds or ready + 1) and run.state not in FINISHED

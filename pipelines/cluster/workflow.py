@@ -91,7 +91,9 @@ def run_state(workflow: Mapping[str, Any]) -> RunState:
     status = workflow.get("status") or {}
     nodes = nodes_of(workflow)
     message = str(status.get("message") or "")
-    stopped = _stopped(message) or bool((workflow.get("spec") or {}).get("shutdown"))
+    spec = workflow.get("spec") or {}
+    # KFP stops a run by leaving it no time at all; Argo's own way, and kubectl's, is a shutdown.
+    stopped = _stopped(message) or bool(spec.get("shutdown")) or spec.get("activeDeadlineSeconds") == 0
     tasks = _tasks(name, nodes)
     if stopped:  # what was at work ends as if it had failed
         tasks = [replace(task, status="killed") if _was_ended(task) else task for task in tasks]
@@ -178,11 +180,13 @@ def _status(
     if failed and len(failed) == len(drivers):
         words = str(failed[-1].get("message") or "")
         return "killed" if _stopped(words) else "failed", f"its driver failed: {words or 'it gave no reason'}"
-    if not attempts or phase in ("Omitted", "Skipped"):
+    if phase in ("Omitted", "Skipped"):
         return "waiting", ""
+    if not attempts:
+        return "waiting", "its pod is being prepared" if drivers else ""
     if attempts[-1].status in ("running", "done"):
         return "running", ""
-    return "waiting", attempts[-1].message
+    return "waiting", attempts[-1].message or "its pod is Pending"
 
 
 def _stopped(message: str) -> bool:

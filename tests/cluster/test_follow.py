@@ -308,7 +308,7 @@ def test_a_run_that_is_stopped_elsewhere(
         with_kube(
             FakeKube(("FAILED", work("fingerprint", "Failed", ended)), message="Stopped with strategy 'Terminate'")
         )
-    play(api, ("CANCELED", work("fingerprint", "Failed")))
+    play(api, ("CANCELING", work("fingerprint", "Running")), ("FAILED", work("fingerprint", "Failed")))
     result = lesionflow(*WAIT)
     assert result.code == 1
     assert "Failed: The run was stopped." in result.out

@@ -92,7 +92,7 @@ def test_status_from_the_workflow(runs: list[str], lesionflow: Command, with_kub
     lines = [" ".join(line) for line in lines_of(lesionflow("status").out)]
     assert lines[4:7] == [
         "✓ balance done 10.0 s",
-        "· finetune-head waiting attempt 2, 1 lost its pod",
+        "· finetune-head waiting attempt 2, 1 lost its pod; its pod is Pending",
         "· finetune-partial waiting",
     ]
 
@@ -100,7 +100,7 @@ def test_status_from_the_workflow(runs: list[str], lesionflow: Command, with_kub
 @pytest.mark.parametrize(
     ("name", "state", "verdict"),
     [("succeeded-compressed", "SUCCEEDED", "passed"), ("folds-compressed", "FAILED", "stopped"),
-     ("refused", "FAILED", "refused"), ("reused", "SUCCEEDED", "passed")],
+     ("refused", "FAILED", "refused"), ("reused", "SUCCEEDED", "passed"), ("stopped", "FAILED", "stopped")],
 )  # fmt: skip
 def test_status_of_a_real_run(
     runs: list[str], api: KfpApiServer, lesionflow: Command, with_kube: WithKube, name: str, state: str, verdict: str
@@ -117,6 +117,7 @@ def test_status_of_a_real_run(
         "succeeded-compressed": {"ingest": "reused", "finetune-partial": "done", "promote": "done"},
         "folds-compressed": {"split": "done", "finetune-head": "killed", "evaluate": "waiting", "pool": "waiting"},
         "refused": {"finetune-full": "reused", "gate": "failed", "export": "waiting"},
+        "stopped": {"fingerprint": "killed", "ingest": "waiting"},
         "reused": {"evaluate": "reused", "gate": "done", "export": "reused", "promote": "done"},
     }[name]
     assert expected.items() <= states.items()
@@ -156,6 +157,14 @@ def test_an_api_of_a_newer_kfp(runs: list[str], api: KfpApiServer, lesionflow: C
     """Fields and states that this kfp does not know are no reason to break."""
     api.runs[runs[2]]["something_new"] = {"a": 1}
     assert lesionflow("status").code == 0
+
+
+def test_status_of_a_real_run_that_was_stopped_without_kubernetes(
+    runs: list[str], api: KfpApiServer, lesionflow: Command
+) -> None:
+    """KFP says FAILED; its history knows better."""
+    api.runs[runs[2]] = {**recorded("api/run-stopped.json"), "run_id": runs[2]}
+    assert "Is:   failed, stopped" in lesionflow("status", runs[2]).out
 
 
 def test_log_of_one_step(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
@@ -263,6 +272,7 @@ def test_log_of_a_step_that_is_followed_from_before_it_begins(
 def test_log_of_a_step_whose_pod_waits(runs: list[str], lesionflow: Command, with_kube: WithKube) -> None:
     reason = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
     with_kube(FakeKube(("RUNNING", work("ingest", "Running", Attempt("Pending", reason)))))
+    assert f"· ingest waiting {reason}" in [" ".join(line) for line in lines_of(lesionflow("status").out)]
     sentence = lesionflow("logs", "third", "ingest").sentence()
     assert "The step ingest has not written anything: its pod is not running yet: Unschedulable: 0/1 nodes" in sentence
 
@@ -307,7 +317,7 @@ def test_log_of_a_pod_that_is_gone_or_secret(
 def test_stop(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
     result = lesionflow("stop", "third")
     assert (result.code, result.err) == (0, "")
-    assert f"The run {runs[2]} is being stopped." in result.out
+    assert f"The run {runs[2]} is being stopped;" in result.out
     assert api.runs[runs[2]]["state"] == "CANCELING"
     assert "is being stopped already" in lesionflow("stop", "third").out
 

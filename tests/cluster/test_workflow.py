@@ -65,7 +65,25 @@ def test_a_real_run_of_folds_that_was_stopped() -> None:
     assert run.steps()["split"].figure == "done in 5 of 5 folds"
 
 
-@pytest.mark.parametrize("name", ["succeeded-compressed", "folds-compressed", "refused", "reused"])
+def test_a_real_run_that_was_stopped_through_kfp() -> None:
+    """Which leaves it no time, so that Argo tells of a deadline."""
+    run = run_state(real("stopped"))
+    assert (run.state, run.stopped) == ("FAILED", True)
+    assert of(run, "fingerprint").status == "killed"
+
+
+def test_real_last_words() -> None:
+    """What a step left in its container's termination message, as Argo hands it on."""
+    node = recorded("kubernetes/node-last-words.json")
+    node["name"] = f"{argo.NAME}(0).root(0).gate(0).executor(0)"
+    workflow = argo.workflow([], "r")
+    workflow["status"]["nodes"] = {"one": node}
+    (attempt,) = of(run_state(workflow), "gate").attempts
+    assert attempt.exit_status == 2
+    assert attempt.sentence == "Fails this first time on purpose, so that it is seen whether a step is tried again."
+
+
+@pytest.mark.parametrize("name", ["succeeded-compressed", "folds-compressed", "refused", "reused", "stopped"])
 def test_real_nodes_are_placed(name: str) -> None:
     """Every pod that works on a step, and none that does not."""
     nodes = nodes_of(real(name))
@@ -94,8 +112,8 @@ def test_compressed_or_not_is_the_same(compressed: bool) -> None:
 @pytest.mark.parametrize(
     ("step", "status", "message"),
     [
-        (Step("split", "Driving"), "waiting", ""),
-        (Step("split", "Pending"), "waiting", ""),
+        (Step("split", "Driving"), "waiting", "its pod is being prepared"),
+        (Step("split", "Pending"), "waiting", "its pod is Pending"),
         (
             Step("split", "Running", (Attempt("Pending", "Unschedulable: no node"),)),
             "waiting",

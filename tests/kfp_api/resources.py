@@ -211,8 +211,9 @@ class Resources:
                 experiment = self.experiments.get(run["experiment_id"], {})
                 raise words.may_not_terminate(run_id, experiment.get("namespace", "kubeflow"))
             if run.get("state") in FINISHED:
-                raise ApiError(400, f"run {run_id} cannot be terminated: it is {run['state']}")
+                raise words.cannot_terminate(run_id)
             run["state"] = "CANCELING"
+            run["state_history"] = [*run.get("state_history", []), {"update_time": now(), "state": "CANCELING"}]
         else:
             if run.get("state") not in ("FAILED", "CANCELED"):
                 raise ApiError(400, f"run {run_id} cannot be retried: it is {run['state']}")

@@ -25,7 +25,14 @@ def words(step: str, sentence: str, status: int) -> Attempt:
     return Attempt("Failed", f"main: Error (exit code 1): {step}: {sentence} (exit status {status})", 1)
 
 
-PHASES = {"PENDING": "", "RUNNING": "Running", "SUCCEEDED": "Succeeded", "FAILED": "Failed", "CANCELED": "Failed"}
+PHASES = {
+    "PENDING": "",
+    "RUNNING": "Running",
+    "CANCELING": "Running",
+    "SUCCEEDED": "Succeeded",
+    "FAILED": "Failed",
+    "CANCELED": "Failed",
+}
 Scene = tuple[str, Steps]
 
 

@@ -86,6 +86,7 @@ class KfpApiServer(Resources):
         else:
             run["state"] = state
         run["finished_at"] = now() if state in FINISHED else NEVER
+        run["state_history"] = [*run.get("state_history", []), {"update_time": now(), "state": state}]
         if tasks is not None:
             details = [{"run_id": run_id, "task_id": str(uuid.uuid4()), **task} for task in tasks]
             for task in details:

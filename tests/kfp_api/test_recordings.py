@@ -146,6 +146,25 @@ def test_a_schedule_without_a_parameter(api: KfpApiServer) -> None:
     assert (received.status, received.data) == (expected.status, expected.data)
 
 
+def test_the_end_of_a_run_that_has_ended(api: KfpApiServer) -> None:
+    api.set_run(RUN, "FAILED")
+    expected = real("terminate-finished.http")
+    received = ask(api, "POST", f"/apis/v2beta1/runs/{RUN}:terminate")
+    assert received.status == expected.status
+    assert received.body.replace(RUN, "ID") == json.dumps(expected.data).replace(
+        recorded("api/run-stopped.json")["run_id"], "ID"
+    )
+
+
+def test_a_run_that_is_stopped_has_the_history_of_the_real_one(api: KfpApiServer) -> None:
+    api.set_run(RUN, "RUNNING")
+    assert ask(api, "POST", f"/apis/v2beta1/runs/{RUN}:terminate").data == {}
+    api.set_run(RUN, "FAILED")
+    history = ask(api, "GET", f"/apis/v2beta1/runs/{RUN}").data["state_history"]
+    real_history = recorded("api/run-stopped.json")["state_history"]
+    assert [past.get("state") for past in history] == [past["state"] for past in real_history if "state" in past]
+
+
 def test_a_log_that_is_not_there_is_an_error_with_status_200(api: KfpApiServer) -> None:
     expected = real("log-missing.http")
     received = ask(api, "GET", f"/apis/v1alpha1/runs/{RUN}/nodes/lesionflow-training-jrdpp-nonexistent/log")
@@ -238,7 +257,7 @@ def told(details: list[dict[str, Any]]) -> Counter[Any]:
     )
 
 
-@pytest.mark.parametrize("name", ["refused", "reused"])
+@pytest.mark.parametrize("name", ["refused", "reused", "stopped"])
 def test_task_details_are_made_of_argos_nodes_as_the_real_server_makes_them(name: str) -> None:
     real = recorded(f"api/run-{name}.json")["run_details"]["task_details"]
     assert told(argo.details(nodes_of(name).values())) == told(real)

@@ -41,6 +41,13 @@ def may_not_terminate(run_id: str, namespace: str) -> ApiError:
     return _denied(f"Failed to terminate a run: {_AUTHORIZE}", f"run {run_id}", "terminate", namespace, run_id)
 
 
+def cannot_terminate(run_id: str) -> ApiError:
+    """The run has ended."""
+    inner = f"Failed to terminate a run {run_id}. Row not found"
+    chain = f"Failed to terminate a run: Failed to terminate run {run_id}: Invalid input error"
+    return ApiError(400, f"{chain}: {inner}", inner)
+
+
 def may_not_list(namespace: str) -> ApiError:
     """The caller may not look into that namespace."""
     return _denied(_list_refused(namespace), "run ", "list", namespace)
