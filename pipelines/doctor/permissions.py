@@ -75,7 +75,9 @@ PERMISSIONS = (
     Permission(Who.USER, "list", "pods", "why a pod is Pending, which pod's log to show"),
     Permission(Who.USER, "list", "events", "why a pod is Pending: scheduling, image pull, volumes"),
     Permission(Who.USER, "get", "pods/log", "the log of a step"),
-    Permission(Who.USER, "list", "workflows", "quota refusals: such a pod never exists", group="argoproj.io"),
+    Permission(
+        Who.USER, "list", "workflows", "how far each step is and how it ended; quota refusals", group="argoproj.io"
+    ),
     Permission(Who.EXAMINER, "get", "serviceaccounts", "whether the pipeline's ServiceAccount exists"),
     Permission(Who.EXAMINER, "list", "resourcequotas", "quota left"),
     Permission(Who.EXAMINER, "list", "limitranges", "limits that would refuse a pod"),
