@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def follow(
         while True:
             try:
                 state = reader.look(run_id)
+                if folds is not None and not state.folds:
+                    state = replace(state, folds=folds)  # until the cluster has counted them
             except (ClusterError, Refused) as error:
                 away = isinstance(error, ClusterError) or error.status == 0
                 if not away or time.monotonic() - heard > PATIENCE:

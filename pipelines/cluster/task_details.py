@@ -28,7 +28,6 @@ def run_state(run: Any) -> RunState:
         run: of `get_run`.
     """
     details: Sequence[Any] = (run.run_details.task_details if run.run_details else None) or []
-    loops = sum((detail.display_name or "").startswith("iteration-iterations(") for detail in details) // 2
     state = run.state or "PENDING"
     tasks = [_task(detail, details) for detail in details if detail.display_name in TASKS and detail.state]
     begun = {task.name for task in tasks}
@@ -39,7 +38,7 @@ def run_state(run: Any) -> RunState:
     return RunState(
         state=state,
         tasks=tasks,
-        folds=loops if is_cross_validation(run) else None,
+        folds=0 if is_cross_validation(run) else None,  # only those that have begun are told
         # KFP says FAILED of a run that somebody stopped.
         stopped=any("CANCEL" in (then or "") for then in (state, *(past.state for past in run.state_history or []))),
         message=" ".join((run.error.message if run.error and run.error.message else "").split()),

@@ -49,7 +49,10 @@ class Attempt:
     @property
     def lost(self) -> bool:
         """Whether the pod went away under the step: preempted, evicted, its node lost."""
-        return bool(re.search(r"pod deleted|[Ee]vict|[Pp]reempt|[Nn]ode ?(lost|shutdown)|NodeShutdown", self.message))
+        said = _LAST_WORDS.search(self.message)
+        return not said and bool(
+            re.search(r"pod deleted|[Ee]vict|[Pp]reempt|[Nn]ode ?(lost|shutdown)|NodeShutdown", self.message)
+        )
 
     @property
     def sentence(self) -> str:
@@ -146,7 +149,8 @@ def _step(step: str, states: Sequence[TaskState], run: RunState) -> StepState:
     figure = "; ".join(filter(None, (_retries(worst), " ".join(worst.message.split()) if status == "waiting" else "")))
     if looped:
         ready = sum(state.status in ("done", "reused") for state in states)
-        unfinished = ready < (run.folds or ready + 1) and run.state not in FINISHED
+        pooled = any(state.status != "waiting" for state in run.of("pool"))
+        unfinished = ready < (run.folds or ready + 1) and not pooled and run.state not in FINISHED
         if status in ("done", "reused", "waiting") and unfinished and any(s.status != "waiting" for s in states):
             status = "running"
         figure = f"done in {ready} of {run.folds} folds" if run.folds else f"done in {ready} folds"

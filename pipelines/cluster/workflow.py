@@ -21,7 +21,8 @@ from pipelines.cluster.pod_names import pod_name
 from pipelines.cluster.task_state import TASKS, Attempt, RunState, Status, TaskState
 
 _PART = re.compile(r"(?P<base>[^.()]+)(?P<loop>\(\d+:[^()]*\))?(?:\((?P<attempt>\d+)\))?(?:\.|$)")
-_SHUTDOWN = "workflow shutdown"
+_STOPPED = ("workflow shutdown with strategy", "Stopped with strategy")
+"""How Argo begins what it says of a run that was stopped, and of what it therefore no longer does."""
 _STATES = {"": "PENDING", "Pending": "PENDING", "Running": "RUNNING", "Succeeded": "SUCCEEDED"}
 """Argo's phase of a Workflow -> KFP's state of a run; Failed and Error are FAILED."""
 _POD: dict[str, Status] = {"Pending": "waiting", "Running": "running", "Succeeded": "done"}
@@ -114,8 +115,18 @@ def _was_ended(task: TaskState) -> bool:
 def _folds(workflow: str, nodes: Sequence[Mapping[str, Any]]) -> int | None:
     if not workflow.startswith("lesionflow-cross-validation-"):
         return None
-    loops = {found[1] for node in nodes if (found := re.search(r"iteration-iterations\((\d+):", node["name"]))}
-    return len(loops)
+    # The loop's driver counts them before any begins; of those that may not run yet there is no node.
+    drivers = [node for node in nodes if re.search(r"\.iteration-driver(\(\d+\))?$", node["name"])]
+    counts = {count for node in drivers if (count := _output(node, "iteration-count")).isdigit()}
+    return max(map(int, counts), default=0)
+
+
+def _output(node: Mapping[str, Any], name: str) -> str:
+    """An output parameter of a node; empty if it has none of that name."""
+    outputs = node.get("outputs")
+    parameters = cast(Any, outputs).get("parameters") if isinstance(outputs, Mapping) else None
+    given = [one for one in cast(list[Any], parameters or []) if isinstance(one, Mapping)]
+    return next((str(one.get("value") or "") for one in given if one.get("name") == name), "")
 
 
 _Node = tuple[Place, Mapping[str, Any]]
@@ -157,7 +168,7 @@ def _task(workflow: str, name: str, fold: int | None, found: Sequence[_Node]) ->
 def _never(node: Mapping[str, Any]) -> bool:
     """Whether a node stands for work that was not even begun."""
     message = str(node.get("message") or "")
-    return node.get("phase") == "Omitted" or _SHUTDOWN in message or "Stopped with strategy" in message
+    return node.get("phase") == "Omitted" or _stopped(message)
 
 
 def _status(
@@ -190,7 +201,7 @@ def _status(
 
 
 def _stopped(message: str) -> bool:
-    return _SHUTDOWN in message or "Stopped with strategy" in message
+    return message.startswith(_STOPPED)
 
 
 def _attempt(workflow: str, number: int, node: Mapping[str, Any]) -> Attempt:

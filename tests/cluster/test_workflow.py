@@ -220,3 +220,16 @@ def test_a_workflow_that_has_not_begun(status: Any) -> None:
 def test_any_name_of_a_node_can_be_read(name: str) -> None:
     place = place_of(name)
     assert place is None or place.task in (*argo.TRAINING, "pool")
+
+
+def test_folds_that_may_not_run_yet_count() -> None:
+    """Two of five at a time: of the others there is no node, but the loop's driver has counted them."""
+    steps = [Step(task) for task in argo.BEFORE] + [Step("split", fold=fold) for fold in range(2)]
+    run = run_state(argo.workflow(steps, "r", name=argo.FOLDED, folds=5))
+    split = run.steps()["split"]
+    assert (run.folds, split.status, split.figure) == (5, "running", "done in 2 of 5 folds")
+
+
+def test_folds_are_pooled_when_all_are_done() -> None:
+    steps = [Step("split", fold=fold) for fold in range(2)] + [Step("pool", "Running")]
+    assert run_state(argo.workflow(steps, "r", name=argo.FOLDED, folds=2)).steps()["split"].status == "done"

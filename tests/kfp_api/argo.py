@@ -51,11 +51,15 @@ class Step:
 
 
 def nodes(steps: Sequence[Step], workflow: str = NAME, phase: str = "Running", folds: int = 0) -> dict[str, Node]:
-    """The nodes of a run in this phase, by id; with `folds`, of which the loop has begun."""
+    """The nodes of a run in this phase, by id; with `folds`, as many as the loop's driver counted.
+
+    There are no nodes of folds that have not begun.
+    """
     made: list[Node] = []
     clock = START
-    for around, name, kind, template in _frame(workflow, folds, any(step.fold is not None for step in steps)):
-        made += _frame_nodes(around, name, kind, template, phase, clock)
+    begun = sorted({step.fold for step in steps if step.fold is not None})
+    for around, name, kind, template in _frame(workflow, begun):
+        made += _frame_nodes(around, name, kind, template, phase, clock, folds)
     for step in steps:
         within = f"{workflow}(0).root(0)"
         if step.fold is not None:
@@ -74,28 +78,33 @@ def nodes(steps: Sequence[Step], workflow: str = NAME, phase: str = "Running", f
     return {node["id"]: node for node in made}
 
 
-def _frame(workflow: str, folds: int, looped: bool) -> Iterator[tuple[str, str, str, str]]:
+def _frame(workflow: str, begun: Sequence[int]) -> Iterator[tuple[str, str, str, str]]:
     """Around, name, kind and template of what is around the tasks: the run, its root, and each fold of the loop."""
     yield "", workflow, "Retry", "entrypoint"
     yield f"{workflow}(0).", "root-driver", "Driver", "system-dag-driver"
     yield f"{workflow}(0).", "root", "Retry", "root"
-    if not looped:
+    if not begun:
         return
     root = f"{workflow}(0).root(0)."
     yield root, "for-loop-2", "Retry", "comp-for-loop-2-for-loop-2-iterator"
     loop = f"{root}for-loop-2(0)."
     yield loop, "iteration-driver", "Driver", "system-dag-driver"
     yield loop, "iteration-iterations", "TaskGroup", "comp-for-loop-2-iteration"
-    for fold in range(folds):
+    for fold in begun:
         yield loop, f"iteration-iterations({fold}:{fold})", "Retry", "comp-for-loop-2-iteration"
         item = f"{loop}iteration-iterations({fold}:{fold})(0)."
         yield item, "iteration-item-driver", "Driver", "system-dag-driver"
         yield item, "iteration-item", "Retry", "comp-for-loop-2"
 
 
-def _frame_nodes(around: str, name: str, kind: str, template: str, phase: str, clock: datetime) -> list[Node]:
+def _frame_nodes(
+    around: str, name: str, kind: str, template: str, phase: str, clock: datetime, total: int
+) -> list[Node]:
     if kind == "Driver":
-        return _driver(around, name, template, "Succeeded", clock)
+        made = _driver(around, name, template, "Succeeded", clock)
+        for node in made if name == "iteration-driver" else []:
+            node["outputs"]["parameters"] = [{"name": "iteration-count", "value": str(total)}]
+        return made
     if kind == "TaskGroup":
         return [_node(around + name, name, "TaskGroup", template, phase, clock, 600)]
     return [
