@@ -31,6 +31,5 @@ def short_policy(policy: Policy) -> str:
 
 
 def _in_braces(value: dict[str, Any]) -> str:
-    return yaml.safe_dump(
-        value, default_flow_style=True, sort_keys=False, width=float("inf"), allow_unicode=True
-    ).strip()
+    # Not as it is what is no ASCII: YAML folds some line breaks of Unicode.
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=float("inf")).strip()
