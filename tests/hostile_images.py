@@ -118,6 +118,40 @@ def claims(kind: str, width: int, height: int) -> bytes:
             return changed[:box] + struct.pack(">II", height, width) + changed[box + 8 :]
 
 
+def dicom(pixels: NDArray[Any], stored: int = 0, **more: Any) -> bytes:
+    """A DICOM of the array's numbers, uncompressed: (height, width) of grey, or (height, width, 3) of RGB.
+
+    Args:
+        pixels: uint8 or uint16.
+        stored: bits that count; 0 for all.
+        **more: other elements, or others than the usual, by name. `frame` is a whole JPEG or JPEG 2000 instead of the
+            pixels, `syntax` the UID that says so.
+    """
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import ExplicitVRLittleEndian, VLPhotographicImageStorage
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = more.pop("syntax", ExplicitVRLittleEndian)
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = VLPhotographicImageStorage, "1.2.3"
+    bits, colours = 8 * pixels.itemsize, pixels.ndim == 3
+    dataset = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.SamplesPerPixel, dataset.BitsAllocated, dataset.BitsStored = 3 if colours else 1, bits, stored or bits
+    dataset.HighBit, dataset.PixelRepresentation = dataset.BitsStored - 1, 0
+    dataset.PhotometricInterpretation = "RGB" if colours else "MONOCHROME2"
+    if colours:
+        dataset.PlanarConfiguration = 0
+    frame = more.pop("frame", None)
+    dataset.PixelData = encapsulate([frame]) if frame else pixels.tobytes()
+    dataset["PixelData"].VR = "OB" if frame or bits == 8 else "OW"
+    for name, value in more.items():
+        setattr(dataset, name, value)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
 def unusable() -> dict[str, tuple[bytes, str]]:
     """Files named as images that cannot be used: name -> content, and how its reason begins."""
     whole = encoded(picture(300, 200), "JPEG")

@@ -79,14 +79,14 @@ class Opening:
             ImageProblem: it is damaged, or beyond a limit.
         """
         self._kind = kind
-        with _explained():
+        with explained():
             self._turn = orientation(encoded, kind)
             scans = count_scans(encoded) if kind is Kind.JPEG else 1
             if kind is Kind.WEBP:  # its decoder takes eight bytes a pixel before it tells the size
-                _check_size(*webp_size(encoded))
+                check_size(*webp_size(encoded))
             self._image = _DECODERS[kind](io.BytesIO(encoded))
             width, height = self._image.size
-            _check_size(width, height)
+            check_size(width, height)
             check_scans(scans, width * height)
             self.size = (height, width) if self._turn >= 5 else (width, height)
             """Width and height of the whole picture, upright."""
@@ -107,7 +107,7 @@ class Opening:
         Raises:
             ImageProblem: it is damaged, or there is no rule for its pixels.
         """
-        with _explained():
+        with explained():
             self._image.load()
             upright = _eight_bit(self._image, self._kind, grey)
             if self._turn == 1:
@@ -115,7 +115,12 @@ class Opening:
             return upright.transpose(_TURNS[self._turn])
 
 
-def _check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Refuse by the header.
+
+    Raises:
+        ImageProblem: there are no pixels, or too many.
+    """
     if width < 1 or height < 1:
         raise ImageProblem(Reason.DAMAGED, f"its header says {width}x{height} pixels")
     if width * height > LARGEST_PIXELS:
@@ -160,8 +165,8 @@ def _high_bits(image: Image.Image, tags: dict[int, object]) -> Image.Image:
 
 
 @contextmanager
-def _explained() -> Generator[None]:
-    """Turn what decoders raise into one reason."""
+def explained() -> Generator[None]:
+    """Turn what decoders raise into one reason, an `ImageProblem`."""
     try:
         yield
     except MemoryError:

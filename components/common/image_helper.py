@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, Self
 from PIL import Image
 
 from components.common.image_decode import Opening
+from components.common.image_dicom import DicomOpening
 from components.common.image_kind import Kind
 from components.common.image_problem import ImageProblem, Reason
 
@@ -208,7 +209,7 @@ def serve() -> None:
         number, length = _HEAD.unpack(head)
         _allow_seconds()
         try:
-            opening = Opening(source.read(length), _KINDS[number])
+            opening = _open(source.read(length), _KINDS[number])
             _answer(target, width=opening.size[0], height=opening.size[1])
             if source.read(len(_GO)) != _GO:
                 return
@@ -220,6 +221,10 @@ def serve() -> None:
             _answer(target, width=image.width, height=image.height)
             target.write(pixels)
             target.flush()
+
+
+def _open(encoded: bytes, kind: Kind) -> Opening | DicomOpening:
+    return DicomOpening(encoded) if kind is Kind.DICOM else Opening(encoded, kind)
 
 
 def _answer(target: BinaryIO, **content: str | int) -> None:

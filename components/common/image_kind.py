@@ -12,6 +12,7 @@ class Kind(StrEnum):
     WEBP = "WebP"
     BMP = "BMP"
     JPEG2000 = "JPEG 2000"
+    DICOM = "DICOM"
 
 
 ENDINGS: dict[Kind, tuple[str, ...]] = {
@@ -21,14 +22,13 @@ ENDINGS: dict[Kind, tuple[str, ...]] = {
     Kind.WEBP: (".webp",),
     Kind.BMP: (".bmp", ".dib"),
     Kind.JPEG2000: (".jp2", ".j2k", ".jpf", ".jpx", ".j2c"),
+    Kind.DICOM: (".dcm", ".dicom"),
 }
 """File names under which a folder is searched for images, the usual one first; a zip's members likewise."""
 
 IMAGE_ENDINGS = frozenset(ending for endings in ENDINGS.values() for ending in endings)
 
-OTHER_ENDINGS = frozenset(
-    {".heic", ".heif", ".avif", ".gif", ".jxl", ".dcm", ".dicom", ".psd", ".cr2", ".cr3", ".nef", ".arw", ".dng"}
-)
+OTHER_ENDINGS = frozenset({".heic", ".heif", ".avif", ".gif", ".jxl", ".psd", ".cr2", ".cr3", ".nef", ".arw", ".dng"})
 """Of images that are not read: found all the same, so that each has its reason."""
 
 READ_KINDS = ", ".join(Kind)
@@ -39,6 +39,7 @@ RULES = 2
 """Counts up whenever the same bytes give other pixels, so that what was made before is not mixed with what comes."""
 
 _SIGNATURES: tuple[tuple[int, bytes, Kind], ...] = (
+    (128, b"DICM", Kind.DICOM),  # first, as what precedes it may be the beginning of a TIFF
     (0, b"\xff\xd8\xff", Kind.JPEG),
     (0, b"\x89PNG\r\n\x1a\n", Kind.PNG),
     (0, b"II*\0", Kind.TIFF),
@@ -64,7 +65,6 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"8BPS", "Photoshop"),
-    (128, b"DICM", "DICOM"),
     (0, b"<svg", "SVG"),
     (0, b"PK\x03\x04", "zip"),
 )
