@@ -155,3 +155,15 @@ def test_a_member_whose_bytes_rotted(small_source: Path, refuses: Callable[..., 
     data[400] ^= 0xFF
     path.write_bytes(data)
     assert "images.zip/ISIC_0000001.jpg, unreadable file: Bad CRC-32" in refuses(small_source)
+
+
+def test_a_member_of_a_zip_whose_lzma_is_damaged_is_quarantined(
+    small_source: Path, refuses: Callable[..., str]
+) -> None:
+    image = small_source / "ISIC_0000001.jpg"
+    path = zipped(small_source, image.name, image.read_bytes(), zipfile.ZIP_LZMA)
+    image.unlink()
+    data = bytearray(path.read_bytes())
+    data[80:110] = b"\xff" * 30
+    path.write_bytes(data)
+    assert "images.zip/ISIC_0000001.jpg, unreadable file: " in refuses(small_source)
