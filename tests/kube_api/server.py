@@ -6,7 +6,7 @@ would write is written into the status by hand, shaped like the recordings of a 
 what, by the Roles of the manifests; where a pod fits, by the real scheduler; what a quota admits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -205,9 +205,12 @@ class _Denied(set[str]):
         super().add(element)
         self._kube.grant()
 
+    def update(self, *others: Iterable[str]) -> None:
+        super().update(*others)
+        self._kube.grant()
+
     def __ior__(self, others: Any) -> Self:
         self.update(others)
-        self._kube.grant()
         return self
 
 
