@@ -1,6 +1,7 @@
 """How a run on the cluster ended, in the words and codes of a local run."""
 
 import re
+import signal
 from collections.abc import Callable, Sequence
 
 from pipelines.cluster.task_state import TASKS, RunState, TaskState
@@ -8,6 +9,8 @@ from pipelines.outcome import BAD_INPUT, FAILED, PASSED, REFUSED, Outcome
 
 _EXIT_STATUS = re.compile(r"exit status (\d+)")
 """What KFP's launcher writes of the step's process at the end of the log."""
+
+_ENDED_FROM_OUTSIDE = 128 + signal.SIGTERM
 
 ReadLog = Callable[[TaskState], Sequence[str]]
 """The lines that a step wrote; none if its log is out of reach."""
@@ -41,8 +44,22 @@ def judge(run: RunState, read_log: ReadLog, disruptions: Sequence[str]) -> Outco
     if task.name == "gate" and run.refused and (status == REFUSED or (status is None and _may_be_refusal(task))):
         return Outcome("refused", sentence or "The gate refused the model; its log says why.", REFUSED)
     where = f" of fold {task.fold + 1}" if task.fold is not None else ""
+    if status == _ENDED_FROM_OUTSIDE:
+        return Outcome("failed", f"The step {name}{where} {_ended(name)}", FAILED)
     reason = " ".join((sentence or task.message).split()) or "its log says why"
     return Outcome("failed", f"The step {name}{where} failed: {reason.rstrip('. ')}.", FAILED)
+
+
+def _ended(name: str) -> str:
+    """Of a pod that was deleted with time to end, as an eviction or a spot node's shutdown does.
+
+    Argo counts its exit code as a failure of the step, which KFP's own settings (`retryPolicy: OnError`) do not retry.
+    """
+    again = "goes on at its checkpoint if --checkpoints was given" if name.startswith("finetune") else "tries it again"
+    return (
+        "was ended from outside (its pod was deleted or evicted, or its node shut down) and Kubeflow did not start it "
+        f"again; the same submission {again}."
+    )
 
 
 def _first_failure(run: RunState) -> TaskState | None:

@@ -125,8 +125,8 @@ def _retry(seen: Seen) -> Finding:
         return cross(f"contract-2 failed: {_reason(task)}", _ARTIFACTS)
     if seen.retry_policy in ("OnError", "OnTransientError"):
         return partly(
-            "a step whose pod is deleted is tried again, one that fails or is evicted is not: Argo's defaults here say "
-            f"retryPolicy {seen.retry_policy}, as Kubeflow ships them",
+            "a step whose pod vanishes is tried again, one that fails or is told to end is not: Argo's defaults here "
+            f"say retryPolicy {seen.retry_policy}, as Kubeflow ships them",
             "for trainings on spot nodes, have retryPolicy: Always set in workflowDefaults of Kubeflow's "
             "workflow-controller-configmap; else submit again, which goes on from the checkpoint",
         )

@@ -298,6 +298,28 @@ def test_a_step_that_lost_its_pod_says_so_and_goes_on(
     )
 
 
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        # Recorded on a real cluster: a pod that was deleted, and used its time to end.
+        ("main: Error (exit code 143)", "goes on at its checkpoint if --checkpoints was given."),
+        (
+            "main: Error (exit code 1): finetune-head: Stopped by SIGTERM after epoch 1 of 5. (exit status 143)",
+            "goes on at its checkpoint if --checkpoints was given.",
+        ),
+    ],
+)
+def test_a_step_whose_pod_was_deleted_and_not_tried_again(
+    lesionflow: Command, api: KfpApiServer, with_kube: WithKube, message: str, says: str
+) -> None:
+    ended = Attempt("Failed", message, 143)
+    with_kube(FakeKube(("FAILED", [*done(*argo.TRAINING[5:]), *work("finetune", "Failed", ended)])))
+    result = lesionflow(*WAIT)
+    assert result.code == 1
+    assert "Failed: The step finetune-head was ended from outside" in result.out
+    assert says in result.out
+
+
 @pytest.mark.parametrize("kube", [False, True])
 def test_a_run_that_is_stopped_elsewhere(
     api: KfpApiServer, lesionflow: Command, with_kube: WithKube, kube: bool
