@@ -17,7 +17,8 @@ from pipelines.verify import verify
 
 DOCKER = ("--runner", "docker")
 
-pytestmark = pytest.mark.xdist_group("containers")  # one process makes the run that the tests share
+# One process makes the run that the tests share; whichever test comes first builds the images.
+pytestmark = [pytest.mark.xdist_group("containers"), pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from components.common.errors import UserError
 from pipelines.images import content_tag, local_image
 from pipelines.runners.containers import LABEL, ContainerBackend, docker_client
 
-pytestmark = pytest.mark.xdist_group("containers")
+# Whichever test comes first builds the images.
+pytestmark = [pytest.mark.xdist_group("containers"), pytest.mark.timeout(1200)]
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:
