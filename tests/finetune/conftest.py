@@ -39,8 +39,11 @@ def partial(data: Data, head: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Starting weights for the tiny backbone."""
+    import keras
+
     from components.common.backbone import backbone_of, build_core
 
+    keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.weights.h5"
     backbone_of(build_core("tiny", SIZE, 0.1)).save_weights(path)
     return path

@@ -99,9 +99,13 @@ def test_the_start_is_no_candidate_twice_nor_lost_when_a_step_goes_on(
     assert history[["phase", "epoch"]].to_numpy().tolist()[-2:] == [["full", 1], ["full", 2]]
 
 
-def test_pretrained_backbone_stays_as_it_is_while_the_head_trains(data: Data, tiny_weights: Path, tmp_path: Path):
+def test_pretrained_backbone_stays_as_it_is_while_the_head_trains(
+    data: Data, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     from components.common.backbone import build_core, load_backbone_weights
 
+    scores = iter([0.1, 0.2, 0.3])  # of the head's epoch, of the full step's start and of its epoch, which is kept
+    monkeypatch.setattr("components.finetune.epochs.judge", lambda *_: (1.0, next(scores)))
     start = build_core("tiny", SIZE, 0.2)
     load_backbone_weights(start, tiny_weights)
     before = backbone_of(start).get_weights()
