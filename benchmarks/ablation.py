@@ -5,7 +5,7 @@
 
 FOLDER of --data is what `lesionflow run --data` takes; --weights is as there. The lesions are split once, as
 a run with seed 0 splits them (70/10/20, with the leak guard). A row trains on --share of the training
-lesions, of each class alike, and its best epoch is chosen on the validation lesions. Its figure is the
+lesions, of each class alike, and its best epoch is chosen on the validation lesions. Its metric is the
 macro-F1 over the images of all lesions it was not trained on, but for the test set's, which nothing here
 ever reads: with a share of a third these are 5,700 images instead of the validation's 1,000, and an interval
 half as wide. Intervals (95 %) are of a bootstrap over lesions, the same draws for every row, so differences
@@ -37,19 +37,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.balance.balance import balance_table
-from components.common.bootstrap import Bootstrap
-from components.common.files import whole_folder, write_json
-from components.common.loaded_model import load_model
-from components.common.metrics import Indices, confusion_statistic, predicted_classes
-from components.common.pixels import decode_images
-from components.common.recipe import PhaseName, Recipe
-from components.common.tables import SPLIT_COLUMNS, read_table, write_table
-from components.common.taxonomy import LABEL_INDEX, LABELS
-from components.duplicates.duplicates import find_duplicates
-from components.finetune.finetune import finetune
-from components.ingest.ingest import ingest
-from components.split.split import split_images
+from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table, write_table
+from lesionflow.components.balance.balance import balance_table
+from lesionflow.components.duplicates.duplicates import find_duplicates
+from lesionflow.components.finetune.finetune import finetune
+from lesionflow.components.ingest.ingest import ingest
+from lesionflow.components.split.split import split_images
+from lesionflow.data.pixels import decode_images
+from lesionflow.metrics.bootstrap import Bootstrap
+from lesionflow.metrics.classification import Indices, confusion_statistic, predicted_classes
+from lesionflow.models.loaded_model import load_model
+from lesionflow.recipe import PhaseName, Recipe
+from lesionflow.runtime.files import whole_folder, write_json
+from lesionflow.taxonomy import LABEL_INDEX, LABELS
 
 Changes = dict[str, Any]
 
@@ -62,7 +62,7 @@ BASE: Changes = {
 }
 ROWS: dict[str, Changes] = {
     "base": {},
-    "larger": {"image_size": 1.5},  # times --size
+    "larger": {"input_size": 1.5},  # times --size
     "vertical flip": {"augmentation": {"vertical_flip": True}},
     "colour": {"augmentation": {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.02}},
     "crop": {"augmentation": {"crop": 0.6}},
@@ -73,7 +73,7 @@ ROWS: dict[str, Changes] = {
     "effective number": {"balance": "effective-number"},
     "average": {"ema": 0.99},
     "longer": {"partial": {"epochs": 12}},
-    "four views": {"views": 4},
+    "four views": {"test_time_augmentation": 4},
 }
 STRONG: Changes = {
     "augmentation": {
@@ -81,11 +81,16 @@ STRONG: Changes = {
         "brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.02,
     },
     "ema": 0.99,
-    "views": 4,
+    "test_time_augmentation": 4,
     "partial": {"epochs": 20},
 }  # fmt: skip
 FAST: Changes = {**STRONG, "partial": {"epochs": 20, "learning_rate": 1e-3}}
-DETAIL: Changes = {**FAST, "augmentation": {**STRONG["augmentation"], "crop": 0.35}, "frame": 1.5, "views": 8}
+DETAIL: Changes = {
+    **FAST,
+    "augmentation": {**STRONG["augmentation"], "crop": 0.35},
+    "decode_scale": 1.5,
+    "test_time_augmentation": 8,
+}
 # What only slows the learning down in six epochs may pay in twenty.
 ROWS.update(
     {
@@ -100,8 +105,8 @@ ROWS.update(
 
 def recipe_of(row: str, size: int, backbone: str) -> Recipe:
     """The recipe that a row stands for."""
-    changes = {"image_size": 1.0, **ROWS[row]}
-    changes["image_size"] = round(changes["image_size"] * size)
+    changes = {"input_size": 1.0, **ROWS[row]}
+    changes["input_size"] = round(changes["input_size"] * size)
     return Recipe.model_validate(_merge({**BASE, "backbone": backbone}, changes))
 
 
@@ -148,7 +153,7 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
 
     sys.stdout = sys.stderr  # standard output is for the table
     wall, cpu = time.perf_counter(), time.process_time()
-    place, model, figures, trained = work / f"row-{seed}", "", {}, 0
+    place, model, metrics, trained = work / f"row-{seed}", "", {}, 0
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     text = recipe.model_dump_json()
@@ -158,17 +163,17 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
         gc.collect()
         start, model = model or None, str(place / phase)
         inputs = str(work / "images"), str(place / "train"), str(tables / "validation")
-        figures = finetune(*inputs, model, phase, text, weights, "", seed, str(checkpoints), start)
-        trained += figures["epochs"] - figures["resumed_at_epoch"]
+        metrics = finetune(*inputs, model, phase, text, weights, "", seed, str(checkpoints), start)
+        trained += metrics["epochs"] - metrics["resumed_at_epoch"]
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     judged = read_table(tables / "judged", SPLIT_COLUMNS)
     loaded, probabilities = load_model(model), np.empty((len(judged), len(LABELS)), np.float32)
-    for rows, pixels in decode_images(work / "images", judged["image_id"].tolist(), recipe.frame_size):
+    for rows, pixels in decode_images(work / "images", judged["image_id"].tolist(), recipe.decode_size):
         probabilities[rows] = loaded.predict(pixels)
     predicted = predicted_classes(probabilities)
     return {
         "predicted": "".join(map(str, predicted)),
-        "val_macro_f1": figures["val_macro_f1"],
+        "val_macro_f1": metrics["val_macro_f1"],
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu_seconds, 1),
         "epochs_trained": trained,
@@ -261,7 +266,7 @@ def main() -> None:
                 if not result.exists():
                     print(f"{row}, seed {seed}", file=sys.stderr)
                     # Rows that only predict otherwise find the base's training finished.
-                    same = recipe.model_copy(update={"views": 1}) == base
+                    same = recipe.model_copy(update={"test_time_augmentation": 1}) == base
                     checkpoints = options.work / "checkpoints" / f"{'base' if same else 'row'}-{seed}"
                     # Spawned, so that nothing of TensorFlow's state comes along.
                     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:

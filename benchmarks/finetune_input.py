@@ -26,13 +26,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from components.common.backbone import build_core, set_trainable
-from components.common.image_table import SCHEMA, read_metadata, shard_name
-from components.common.keras_backend import make_deterministic
-from components.common.pixels import load_pixels
-from components.common.recipe import QUICK
-from components.common.taxonomy import LABELS
-from components.finetune.sampling import Examples, epoch_rows
+from lesionflow.artifacts.images import SCHEMA, read_metadata, shard_name
+from lesionflow.compat.keras_backend import make_deterministic
+from lesionflow.data.pixels import load_pixels
+from lesionflow.models.backbone import build_core, set_trainable
+from lesionflow.recipe import QUICK
+from lesionflow.taxonomy import LABELS
+from lesionflow.training.sampling import Examples, epoch_rows
 
 EPOCHS = 7
 
@@ -70,7 +70,7 @@ def main() -> None:
             write_shards(folder, images)
         table = read_metadata(folder).head(images)
         started = time.perf_counter()
-        pixels = load_pixels(folder, table["image_id"].tolist(), QUICK.image_size)
+        pixels = load_pixels(folder, table["image_id"].tolist(), QUICK.input_size)
         decoding = time.perf_counter() - started
     labels = np.array([LABELS.index(dx) for dx in table["dx"]], np.int32)
     draws = np.bincount(labels, minlength=len(LABELS))[labels] ** -0.5
@@ -78,9 +78,9 @@ def main() -> None:
     examples = Examples(pixels, labels, np.ones(len(labels), np.float32), draws)
 
     make_deterministic(0)
-    from components.finetune.epochs import EpochBatches, steps_per_epoch, training_model
+    from lesionflow.training.epochs import EpochBatches, steps_per_epoch, training_model
 
-    core = build_core(QUICK.backbone, QUICK.image_size, QUICK.dropout)
+    core = build_core(QUICK.backbone, QUICK.input_size, QUICK.dropout)
     set_trainable(core, QUICK.partial.trainable, pretrained=True)
     model = training_model(core, QUICK, QUICK.partial, steps_per_epoch(examples, QUICK))
     tensor = np.random.default_rng(1).integers(0, 256, pixels.shape, np.uint8)
@@ -102,7 +102,7 @@ def main() -> None:
     medians = {
         name: [statistics.median(column) for column in zip(*rows[1:], strict=True)] for name, rows in times.items()
     }
-    print(f"{len(labels)} images of {QUICK.image_size} px, batches of {QUICK.batch_size}, {EPOCHS - 1} epochs a side")
+    print(f"{len(labels)} images of {QUICK.input_size} px, batches of {QUICK.batch_size}, {EPOCHS - 1} epochs a side")
     print(f"decoding, once in a step: {decoding:.1f} s, {len(labels) / decoding:.0f} images/s")
     print(f"{'':18}{'wall, s':>10}{'CPU, s':>10}")
     for name, (wall, cpu) in medians.items():

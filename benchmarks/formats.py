@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.common.files import file_digest, write_json
-from components.common.image_problem import ImageProblem
-from components.common.loaded_model import load_model
-from components.common.model_folder import model_file, read_calibration, write_labels
-from components.common.pixels import decode
-from components.evaluate.calibration import scale
-from components.export import onnx_model, saved_model
-from components.export.export import SERVED, export
-from components.ingest.convert import convert
+from lesionflow.artifacts.model_folder import model_file, read_calibration, write_labels
+from lesionflow.components.export import onnx_model, saved_model
+from lesionflow.components.export.export import SERVED, export
+from lesionflow.components.ingest.convert import convert
+from lesionflow.data.image_problem import ImageProblem
+from lesionflow.data.pixels import decode
+from lesionflow.metrics.calibration import scale
+from lesionflow.models.loaded_model import load_model
+from lesionflow.runtime.files import file_digest, write_json
 
 Ask = Callable[[bytes], np.ndarray]
 
@@ -78,7 +78,7 @@ def untrained(folder: Path) -> Path:
     """A bundle whose network was not trained, but prefers one class or another."""
     import keras
 
-    from components.common.backbone import build_core, deployable
+    from lesionflow.models.backbone import build_core, deployable
 
     keras.utils.set_random_seed(1)
     core = build_core("tiny", 64, 0.1)
@@ -86,7 +86,7 @@ def untrained(folder: Path) -> Path:
     core.get_layer("probabilities").set_weights([kernel * 6, bias])
     model = folder / "model"
     model.mkdir()
-    deployable(core, 96, views=8).save(model / "model.keras")
+    deployable(core, 96, test_time_augmentation=8).save(model / "model.keras")
     write_labels(model, 96)
     write_json(folder / "evaluation", {"model_sha256": file_digest(model_file(model))})
     export(model, folder / "evaluation", folder / "bundle")
@@ -98,7 +98,7 @@ def doors(bundle: Path) -> dict[str, Ask]:
     model, calibration = load_model(bundle), read_calibration(bundle)
 
     def predict(encoded: bytes) -> np.ndarray:
-        return scale(model.predict(decode(encoded, model.image_size)[None]), calibration.temperature)[0]
+        return scale(model.predict(decode(encoded, model.decode_size)[None]), calibration.temperature)[0]
 
     def ingest(encoded: bytes) -> np.ndarray:
         stored = convert(encoded, "x.jpg", 256)
@@ -111,7 +111,7 @@ def doors(bundle: Path) -> dict[str, Ask]:
         return saved_model.ask(bundle / SERVED, asked)[saved_model.BYTES_SIGNATURE]["probabilities"][0]
 
     def onnx(encoded: bytes) -> np.ndarray:
-        pixels = decode(encoded, model.image_size)[None].astype(np.float32)
+        pixels = decode(encoded, model.decode_size)[None].astype(np.float32)
         return onnx_model.ask(bundle / "model.onnx", pixels)[0]
 
     return {"predict": predict, "ingest": ingest, "SavedModel": served, "ONNX": onnx}

@@ -25,8 +25,8 @@ import numpy as np
 from joblib import cpu_count
 from PIL import Image
 
-from components.common.taxonomy import LABELS
-from components.ingest.ingest import ingest
+from lesionflow.components.ingest.ingest import ingest
+from lesionflow.taxonomy import LABELS
 
 ROUNDS = 3
 SIZE = (600, 450)

@@ -31,10 +31,10 @@ import pyarrow.parquet as pq
 from joblib import cpu_count
 from numpy.typing import NDArray
 
-from components.common.image_reader import read_image
-from components.common.image_table import SCHEMA, read_images, read_metadata, shard_name
-from components.duplicates.duplicates import find_duplicates
-from components.ingest.ingest import ingest
+from lesionflow.artifacts.images import SCHEMA, read_images, read_metadata, shard_name
+from lesionflow.components.duplicates.duplicates import find_duplicates
+from lesionflow.components.ingest.ingest import ingest
+from lesionflow.data.image_reader import read_image
 
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, np.random.Generator], Pixels]
@@ -116,12 +116,12 @@ def main() -> None:
         copies = add_copies(images, options.copies)
         pairs, sheet = options.pairs or folder / "pairs.csv", options.sheet or folder / "sheet.html"
         started, used = time.perf_counter(), sum(os.times()[:2])
-        figures = find_duplicates(images, pairs, sheet)
+        metrics = find_duplicates(images, pairs, sheet)
         seconds, cpu = time.perf_counter() - started, sum(os.times()[:2]) - used
         table = pd.read_csv(pairs)
         load = os.getloadavg()[1]
-    print(f"{figures['images']:,} images: {seconds:.0f} s, {cpu:.0f} CPU s; {cpu_count()} cores, load {load:.1f}")
-    found, total = figures["same_lesion_pairs_found"], figures["same_lesion_pairs"]
+    print(f"{metrics['images']:,} images: {seconds:.0f} s, {cpu:.0f} CPU s; {cpu_count()} cores, load {load:.1f}")
+    found, total = metrics["same_lesion_pairs_found"], metrics["same_lesion_pairs"]
     print(f"\n{'pairs':34} {'found':>6} {'of':>6} {'recall':>7}")
     print(f"{'same lesion, photographed again':34} {found:6} {total:6} {found / total:7.1%}")
     both = {frozenset(pair) for pair in zip(table["image_id_1"], table["image_id_2"], strict=True)}

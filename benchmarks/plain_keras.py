@@ -10,9 +10,9 @@ parallel and ahead of the training. This file is the other side of a comparison,
 
 FOLDER holds the images, loose or in zips. RUN is the output of a finished `lesionflow run`, or any folder
 with the tables `train`, `validation` and `test` that the split step wrote: the same images on each side.
-From lesionflow it takes those tables, the names of the classes and the arithmetic of the final figures.
+From lesionflow it takes those tables, the names of the classes and the arithmetic of the final metrics.
 
-What it shares with the `seed` recipe, so that the comparison is of the machinery: batch size, strengths of
+What it shares with the `published` recipe, so that the comparison is of the machinery: batch size, strengths of
 the augmentation, optimizer, learning rates, length of an epoch (as many draws as there are training images),
 and no XLA on CPU, where Keras' default would make a training step several times slower. What differs is
 what an ordinary script would do: the rows are drawn with replacement, images are resized without
@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.common.metrics import classification_metrics, intervals
-from components.common.taxonomy import LABELS
+from lesionflow.metrics.classification import classification_metrics, intervals
+from lesionflow.taxonomy import LABELS
 
 BATCH = 32
 LEARNING_RATES = {"head": 1e-3, "partial": 1e-4, "full": 1e-5}
@@ -211,9 +211,9 @@ def main() -> None:
         spent = train(model, backbone, images, validation, steps, options.epochs, work)
         judged = judge(model, fixed_images(work / "test", options.size), tables["test"], options.seed)
     low, high = judged["interval"] or (float("nan"), float("nan"))
-    figure = "n/a (the test images lack a class)" if judged["macro_f1"] is None else f"{judged['macro_f1']:.3f}"
+    metric = "n/a (the test images lack a class)" if judged["macro_f1"] is None else f"{judged['macro_f1']:.3f}"
     print(
-        f"test macro-F1 {figure} (95 % over lesions: {low:.3f} to {high:.3f}), {judged['images']} images, "
+        f"test macro-F1 {metric} (95 % over lesions: {low:.3f} to {high:.3f}), {judged['images']} images, "
         f"{options.size} px, epochs {'/'.join(map(str, options.epochs))}, seed {options.seed}"
     )
     seconds = {"unpack": unpacked, "total": time.perf_counter() - started}

@@ -22,11 +22,11 @@ import numpy as np
 import typer
 from joblib import cpu_count
 
-from components.common.loaded_model import load_model
-from components.common.model_folder import read_calibration
-from components.common.pixels import decode
-from components.common.source import open_source, read
-from components.evaluate.calibration import scale
+from lesionflow.artifacts.model_folder import read_calibration
+from lesionflow.data.pixels import decode
+from lesionflow.data.source import open_source, read
+from lesionflow.metrics.calibration import scale
+from lesionflow.models.loaded_model import load_model
 
 TOLERANCE = 1e-4
 
@@ -34,7 +34,7 @@ TOLERANCE = 1e-4
 def plain_loop(model: Path, files: list[Path]) -> np.ndarray:
     """Probabilities, shape (n, 7), one call of `model.predict` per image."""
     loaded = load_model(model)
-    answers = [loaded.model.predict(decode(f.read_bytes(), loaded.image_size)[None], verbose=0) for f in files]
+    answers = [loaded.model.predict(decode(f.read_bytes(), loaded.decode_size)[None], verbose=0) for f in files]
     return scale(np.concatenate(answers), read_calibration(model).temperature)
 
 

@@ -39,7 +39,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from components.common.recipe import Augmentation, Phase, Recipe
+from lesionflow.recipe import Augmentation, Phase, Recipe
 
 LIMIT = 600.0
 """Seconds after which a process counts as hung."""
@@ -87,13 +87,13 @@ class Site:
 
 def prepare(folder: Path, backbone: str) -> Site:
     """Write data and recipe, and run the pipeline undisturbed."""
-    from components.common.backbone import backbone_of, build_core
-    from pipelines.synth import write_synthetic
+    from lesionflow.data.synthetic.dataset import write_synthetic
+    from lesionflow.models.backbone import backbone_of, build_core
 
     tiny = backbone == "tiny"
     recipe = Recipe(
         backbone="tiny" if tiny else "efficientnetv2b0",
-        image_size=48,
+        input_size=48,
         batch_size=32,
         balance="sqrt",
         schedule="cosine",
@@ -107,7 +107,7 @@ def prepare(folder: Path, backbone: str) -> Site:
     write_synthetic(folder / "data", images=210, size=(64, 48), seed=1)
     (folder / "recipe.json").write_text(recipe.model_dump_json())
     # As if published: with starting weights the normalizations stay frozen, as in a training of the real ones.
-    backbone_of(build_core(recipe.backbone, recipe.image_size, recipe.dropout)).save_weights(folder / WEIGHTS)
+    backbone_of(build_core(recipe.backbone, recipe.input_size, recipe.dropout)).save_weights(folder / WEIGHTS)
     output = folder / "undisturbed"
     finish(Site(folder, {}, {}, 0.0).run(output))
     artifacts: dict[str, str] = json.loads((output / "summary.json").read_text())["artifacts"]
@@ -227,9 +227,9 @@ def victim(task: dict[str, Any], saving: tuple[int, float] | None) -> None:
         task: arguments of the step.
         saving: the number of the checkpoint in whose writing to die, and the share of it that gets written.
     """
-    from components.common.step import run_step
-    from components.finetune import epochs
-    from components.finetune.finetune import finetune
+    from lesionflow.components.finetune.finetune import finetune
+    from lesionflow.runtime.step import run_step
+    from lesionflow.training import epochs
 
     trained, write, count = epochs.BatchProgress.on_train_batch_end, Path.write_bytes, Counter[str]()
 

@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.common.pixel_store import VARIABLE
+from lesionflow.data.pixel_store import VARIABLE
 
 SIZES = (2_500, 10_000, 40_000)
 PROJECTED = 400_000
@@ -46,7 +46,7 @@ SMALL_BUDGET = 64_000_000
 RECIPE = json.dumps(
     {
         "backbone": "tiny",
-        "image_size": 96,
+        "input_size": 96,
         "batch_size": 64,
         "head": {"epochs": 1, "learning_rate": 0.003, "trainable": 0},
     }
@@ -96,27 +96,27 @@ def run_step(name: str, folder: Path) -> None:
     """The logic of one step, in a process of its own."""
     path = {key: str(folder / key) for key in ("images", "train", "balanced", "validation", "test", "model")}
     if name == "fingerprint":
-        from components.fingerprint.fingerprint import fingerprint
+        from lesionflow.components.fingerprint.fingerprint import fingerprint
 
         fingerprint(str(folder / "source"), "none")
     elif name == "ingest":
-        from components.ingest.ingest import ingest
+        from lesionflow.components.ingest.ingest import ingest
 
         ingest(str(folder / "source"), "f", path["images"], str(folder / "quarantine"), str(folder / "card.html"))
     elif name.startswith("duplicates"):
-        from components.duplicates.duplicates import find_duplicates
+        from lesionflow.components.duplicates.duplicates import find_duplicates
 
         find_duplicates(path["images"], folder / "pairs.csv", folder / "sheet.html")
     elif name == "split":
-        from components.split.split import split_images
+        from lesionflow.components.split.split import split_images
 
         split_images(path["images"], {fold: path[fold] for fold in ("train", "validation", "test")})
     elif name == "balance":
-        from components.balance.balance import balance_table
+        from lesionflow.components.balance.balance import balance_table
 
-        balance_table(path["train"], path["balanced"], folder / "balance.html", recipe="seed")
+        balance_table(path["train"], path["balanced"], folder / "balance.html", recipe="published")
     elif name.startswith("finetune"):
-        from components.finetune.finetune import finetune
+        from lesionflow.components.finetune.finetune import finetune
 
         checkpoints = str(folder / f"checkpoints-{name}")
         finetune(
@@ -124,7 +124,7 @@ def run_step(name: str, folder: Path) -> None:
             *("head", RECIPE, "none", "f", 0, checkpoints),
         )
     elif name == "evaluate":
-        from components.evaluate.evaluate import evaluate
+        from lesionflow.components.evaluate.evaluate import evaluate
 
         inputs = (path["images"], path["balanced"], path["validation"], path["test"], path["model"])
         outputs = ("evaluation", "metrics", "classification", "report", "scores", "model_card")

@@ -3,7 +3,7 @@
     python benchmarks/statistics_checks.py [--data-sets 200] [--seed 0]
 
 Lesions come in seven classes as rare as HAM10000's, with as many images each; a made-up model knows some classes
-better than others and errs on all images of a lesion alike. The truth of a figure is its value on very many
+better than others and errs on all images of a lesion alike. The truth of a metric is its value on very many
 lesions. The table says, of simulated test sets of 1,494 lesions (about 2,000 images):
 
 - how often the 95 % interval holds the truth (target: 93 to 97 %), and how often one that resamples images
@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from components.common.bootstrap import Bootstrap, Interval
-from components.common.metrics import AVERAGES, CLASS_FIGURES, intervals
-from components.common.metrics import classification_metrics as point_metrics
-from components.common.paired import paired_differences
-from components.common.taxonomy import LABELS
-from components.evaluate.calibration import calibration_figures, fit_temperature, scale
-from components.evaluate.operating_points import auc_figure, operating_points
+from lesionflow.metrics.bootstrap import Bootstrap, Interval
+from lesionflow.metrics.calibration import calibration_metrics, fit_temperature, scale
+from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS, intervals
+from lesionflow.metrics.classification import classification_metrics as point_metrics
+from lesionflow.metrics.operating_points import auc_metric, operating_points
+from lesionflow.metrics.paired import paired_differences
+from lesionflow.taxonomy import LABELS
 
 LESIONS = {"akiec": 228, "bcc": 327, "bkl": 727, "df": 73, "mel": 614, "nv": 5403, "vasc": 98}
 IMAGES_PER_LESION = {"akiec": 1.43, "bcc": 1.57, "bkl": 1.51, "df": 1.58, "mel": 1.81, "nv": 1.24, "vasc": 1.45}
@@ -71,16 +71,16 @@ def simulate(random: np.random.Generator, lesions: int, noise: float = 0.0, spre
 
 
 def truths() -> dict[str, float]:
-    """The figures on very many lesions."""
+    """The metrics on very many lesions."""
     big = simulate(np.random.default_rng(12345), TRUTH_LESIONS)[0]
     found = point_metrics(big.labels, big.probabilities)
     result = {name: found[name] for name in AVERAGES}
-    result |= {f"{name}:{label}": found["per_class"][label][name] for label in LABELS for name in CLASS_FIGURES}
+    result |= {f"{name}:{label}": found["per_class"][label][name] for label in LABELS for name in CLASS_METRICS}
     one = Bootstrap(big.lesion_ids, 0, 1, big.labels)
-    figures = calibration_figures(big.labels, big.probabilities, one)
-    result |= {name: figures[name]["value"] for name in ("ece", "brier", "nll")}
+    metrics = calibration_metrics(big.labels, big.probabilities, one)
+    result |= {name: metrics[name]["value"] for name in ("ece", "brier", "nll")}
     malignant, score = _malignant(big)
-    result["malignant auc"] = auc_figure(malignant, score, one)["value"]
+    result["malignant auc"] = auc_metric(malignant, score, one)["value"]
     result["malignant sensitivity"] = float((score >= THRESHOLD)[malignant].mean())
     return result
 
@@ -94,16 +94,16 @@ def all_intervals(images: Simulated, lesion_ids: list[str]) -> dict[str, Interva
     """Every interval that is checked, for the lesions as given."""
     found: dict[str, Interval] = dict(intervals(images.labels, images.probabilities, lesion_ids, 0, RESAMPLES))
     bootstrap = Bootstrap(lesion_ids, 0, RESAMPLES, images.labels)
-    figures = calibration_figures(images.labels, images.probabilities, bootstrap)
-    found |= {name: figures[name]["interval"] for name in ("ece", "brier", "nll")}
+    metrics = calibration_metrics(images.labels, images.probabilities, bootstrap)
+    found |= {name: metrics[name]["interval"] for name in ("ece", "brier", "nll")}
     malignant, score = _malignant(images)
-    found["malignant auc"] = auc_figure(malignant, score, bootstrap)["interval"]
+    found["malignant auc"] = auc_metric(malignant, score, bootstrap)["interval"]
     rate = bootstrap.shares({"rate": (score >= THRESHOLD, malignant)})["rate"]
     return found | {"malignant sensitivity": rate["interval"]}
 
 
 def coverage(data_sets: int, seed: int) -> dict[str, tuple[float, float, float]]:
-    """Figure -> share of intervals over lesions, and over images, that hold the truth, and the truth itself."""
+    """Metric -> share of intervals over lesions, and over images, that hold the truth, and the truth itself."""
     truth = truths()
     random = np.random.default_rng(seed)
     hits: defaultdict[str, list[list[bool]]] = defaultdict(list)

@@ -9,7 +9,7 @@ Bound: the same core trained by `fit` on one fixed array in memory, without gath
 Unfolded: the step with the core as Keras builds it; see `folded`, which on JAX changes the depthwise convolutions too.
 On TensorFlow all in shards of a batch (`core_shards`); once more without oneDNN, which TensorFlow by itself leaves off
 on CPUs without AVX-512; and once more in whole batches, all cores at each operation.
-The CPU seconds are the figures to trust on a machine that is not idle; its load is printed.
+The CPU seconds are the metrics to trust on a machine that is not idle; its load is printed.
 """
 
 import json
@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from components.common.backbone import build_core, set_trainable
-from components.common.folding import folded
-from components.common.keras_backend import compile_with_xla, make_deterministic, prepare, untuned
-from components.common.program import compiled_core, core_shards
-from components.common.recipe import QUICK
-from components.finetune.sampling import Examples, epoch_rows
+from lesionflow.compat.keras_backend import compile_with_xla, make_deterministic, prepare, untuned
+from lesionflow.models.acceleration.folding import folded
+from lesionflow.models.acceleration.program import compiled_core, core_shards
+from lesionflow.models.backbone import build_core, set_trainable
+from lesionflow.recipe import QUICK
+from lesionflow.training.sampling import Examples, epoch_rows
 
 Times = dict[str, list[float]]
 """Wall and CPU seconds per image of each side."""
@@ -41,8 +41,8 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     make_deterministic(0)
     import keras
 
-    from components.finetune import epochs as training
-    from components.finetune.epochs import EpochBatches, steps_per_epoch, training_model
+    from lesionflow.training import epochs as training
+    from lesionflow.training.epochs import EpochBatches, steps_per_epoch, training_model
 
     def fixed_shards(batch_size: int) -> int:
         return shards
@@ -50,10 +50,10 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     training.core_shards = fixed_shards
 
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (images, QUICK.image_size, QUICK.image_size, 3), np.uint8)
+    pixels = random.integers(0, 256, (images, QUICK.input_size, QUICK.input_size, 3), np.uint8)
     labels = random.integers(0, 7, images).astype(np.int32)
     examples = Examples(pixels, labels, np.ones(images, np.float32), np.ones(images))
-    core = build_core(QUICK.backbone, QUICK.image_size, QUICK.dropout)
+    core = build_core(QUICK.backbone, QUICK.input_size, QUICK.dropout)
     set_trainable(core, QUICK.partial.trainable, pretrained=True)
     steps = steps_per_epoch(examples, QUICK)
     model = training_model(core, QUICK, QUICK.partial, steps)
@@ -79,7 +79,7 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     )
 
     def train(trained: keras.Model, epoch: int) -> None:
-        batches = EpochBatches(examples, epoch_rows(examples.draws, 0, epoch), QUICK.batch_size)
+        batches = EpochBatches(examples, epoch_rows(examples.sampling_weights, 0, epoch), QUICK.batch_size)
         trained.fit(untuned(batches), shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
 
     class Gathered(keras.utils.PyDataset):
@@ -123,7 +123,7 @@ def main() -> None:
         return
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 512
     epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 4
-    print(f"{images} images of {QUICK.image_size} px, batches of {QUICK.batch_size}, {epochs - 1} epochs a side")
+    print(f"{images} images of {QUICK.input_size} px, batches of {QUICK.batch_size}, {epochs - 1} epochs a side")
     print(f"{'':26}{'':9}{'images/s':>10}{'CPU ms/image':>15}")
     rows = {
         "TensorFlow": ("tensorflow", core_shards(QUICK.batch_size), "1"),

@@ -20,13 +20,13 @@ from typing import Any, cast
 
 import yaml
 
-from components.common.recipe import load_recipe
-from components.gate.policy import load_policy
-from pipelines.cluster.profile import load_profile
-from pipelines.cluster.short_text import short_policy, short_recipe
-from pipelines.compile import compile_pipeline
-from pipelines.cross_validation import AFTER, BEFORE, EACH_FOLD
-from pipelines.training import TASKS
+from lesionflow.cli.short_text import short_policy, short_recipe
+from lesionflow.kubeflow.compile import compile_pipeline
+from lesionflow.pipelines.cross_validation import AFTER, BEFORE, EACH_FOLD
+from lesionflow.pipelines.training import TASKS
+from lesionflow.policy import load_policy
+from lesionflow.profile import load_profile
+from lesionflow.recipe import load_recipe
 
 RECORDINGS = Path(__file__).parents[1] / "tests" / "recordings" / "kfp-2.17" / "kubernetes"
 LIMIT = 1 << 20

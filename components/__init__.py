@@ -1,1 +1,1 @@
-"""The steps of the lesionflow pipeline, one room per step."""
+"""The steps, a folder each."""

@@ -17,9 +17,9 @@ import typer
 from docker import errors
 from docker.auth import resolve_repository_name
 
-from components.common.errors import UserError
-from pipelines.images import CHECKOUT, PINS_FILE, content_tag, local_image, write_pins
-from pipelines.runners.containers import docker_client
+from lesionflow.errors import UserError
+from lesionflow.local.containers import docker_client
+from lesionflow.runtime.container_images import CHECKOUT, PINS_FILE, content_tag, local_image, write_pins
 
 TARGETS = ("lean", "cpu", "gpu")
 LABEL = "org.opencontainers.image."

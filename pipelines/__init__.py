@@ -1,1 +1,1 @@
-"""Wiring, running, submitting and scheduling the steps."""
+"""The graphs."""

@@ -9,16 +9,16 @@ from typing import cast
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
-from components.balance.component import balance
-from components.contract.component import contract
-from components.contract.contract import GIVEN, STRATEGY
-from components.duplicates.component import duplicates
-from components.fingerprint.component import fingerprint
-from components.gate.component import gate
-from components.ingest.component import ingest
-from components.split.component import split
-from pipelines.cluster.profile import ClusterProfile
-from pipelines.training import tasks_of
+from lesionflow.components.balance.component import balance
+from lesionflow.components.contract.component import contract
+from lesionflow.components.contract.contract import GIVEN, STRATEGY
+from lesionflow.components.duplicates.component import duplicates
+from lesionflow.components.fingerprint.component import fingerprint
+from lesionflow.components.gate.component import gate
+from lesionflow.components.ingest.component import ingest
+from lesionflow.components.split.component import split
+from lesionflow.pipelines.training import tasks_of
+from lesionflow.profile import ClusterProfile
 
 NAME = "lesionflow-contract"
 """Of the pipeline, in the user interface and as a resource."""
@@ -73,7 +73,7 @@ def define_contract_pipeline(profile: ClusterProfile) -> GraphComponent:
             nonce=nonce,
             fail_once=fail_once,
             table=balanced.outputs["balanced"],
-            figures=first.outputs["metrics"],
+            measured=first.outputs["metrics"],
             page=balanced.outputs["picture"],
             **GIVEN,
         )

@@ -5,17 +5,17 @@ from typing import Any, cast
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
-from components.common.errors import UserError
-from components.duplicates.component import duplicates
-from components.fingerprint.component import fingerprint
-from components.gate.component import gate
-from components.ingest.component import ingest
-from components.pool.component import pool
-from components.split.component import split
-from pipelines.cluster.profile import ClusterProfile
-from pipelines.runners.events import in_fold
-from pipelines.training import TASKS as TRAINING_TASKS
-from pipelines.training import tasks_of, train_and_evaluate
+from lesionflow.components.duplicates.component import duplicates
+from lesionflow.components.fingerprint.component import fingerprint
+from lesionflow.components.gate.component import gate
+from lesionflow.components.ingest.component import ingest
+from lesionflow.components.pool.component import pool
+from lesionflow.components.split.component import split
+from lesionflow.errors import UserError
+from lesionflow.pipelines.training import TASKS as TRAINING_TASKS
+from lesionflow.pipelines.training import tasks_of, train_and_evaluate
+from lesionflow.profile import ClusterProfile
+from lesionflow.runtime.events import in_fold
 
 NAME = "lesionflow-cross-validation"
 """Of the pipeline, in the user interface and as a resource."""
@@ -70,7 +70,7 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
 
     def lesionflow_cross_validation(
         source: str,
-        recipe: str = "seed",
+        recipe: str = "published",
         weights: str = "imagenet",
         seed: int = 0,
         policy: str = "default",
@@ -148,7 +148,7 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
 
     wire = dsl.pipeline(
         name=NAME,
-        description=f"Dermatoscopic images in, an honest figure of the training method out: {folds} folds.",
+        description=f"Dermatoscopic images in, an honest metric of the training method out: {folds} folds.",
         pipeline_config=dsl.PipelineConfig(
             active_deadline_seconds=profile.active_deadline_seconds,
             ttl_seconds_after_finished=profile.ttl_seconds_after_finished,

@@ -7,18 +7,18 @@ from kfp import dsl
 from kfp.dsl import PipelineTask
 from kfp.dsl.graph_component import GraphComponent
 
-from components.balance.component import balance
-from components.duplicates.component import duplicates
-from components.evaluate.component import evaluate
-from components.export.component import export
-from components.finetune.component import finetune
-from components.fingerprint.component import fingerprint
-from components.gate.component import gate
-from components.ingest.component import ingest
-from components.promote.component import promote
-from components.split.component import split
-from pipelines.cluster.profile import ClusterProfile
-from pipelines.cluster.tasks import apply
+from lesionflow.components.balance.component import balance
+from lesionflow.components.duplicates.component import duplicates
+from lesionflow.components.evaluate.component import evaluate
+from lesionflow.components.export.component import export
+from lesionflow.components.finetune.component import finetune
+from lesionflow.components.fingerprint.component import fingerprint
+from lesionflow.components.gate.component import gate
+from lesionflow.components.ingest.component import ingest
+from lesionflow.components.promote.component import promote
+from lesionflow.components.split.component import split
+from lesionflow.pipelines.placement import apply
+from lesionflow.profile import ClusterProfile
 
 NAME = "lesionflow-training"
 """Of the pipeline, in the user interface and as a resource."""
@@ -122,7 +122,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
     def lesionflow_training(
         source: str,
         registry: str,
-        recipe: str = "seed",
+        recipe: str = "published",
         weights: str = "imagenet",
         seed: int = 0,
         policy: str = "default",

@@ -1,4 +1,4 @@
-"""Fixtures that tests of several rooms share."""
+"""Fixtures that tests of several steps share."""
 
 import os
 from collections.abc import Generator
@@ -59,7 +59,7 @@ def seaweedfs(_seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> Seaweed
 @pytest.fixture
 def team_a(seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
     """The address of KFP's bucket, with the credentials that KFP gives to the namespace `team-a`."""
-    from components.common.storage import s3
+    from lesionflow.storage import s3
 
     seaweedfs.empty_bucket("mlpipeline")
     for name, value in seaweedfs.namespace_credentials("team-a").items():

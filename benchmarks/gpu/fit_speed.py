@@ -11,8 +11,8 @@ import time
 import numpy as np
 from recipes import recipe
 
-from components.common.keras_backend import make_deterministic, prepare, training_devices
-from components.common.recipe import Phase, PhaseName, Recipe
+from lesionflow.compat.keras_backend import make_deterministic, prepare, training_devices
+from lesionflow.recipe import Phase, PhaseName, Recipe
 
 SHAPES = [tuple(map(int, text.split(","))) for text in sys.argv[1:]] or [(192, 32)]
 IMAGES = int(os.environ.get("FIT_IMAGES", "6400"))
@@ -22,24 +22,24 @@ FED = 40
 
 def measure(chosen: Recipe) -> str:
     """Train two epochs of the partial step."""
-    from components.common.backbone import build_core, set_trainable
-    from components.finetune.epochs import EpochBatches, steps_per_epoch, train, training_model
-    from components.finetune.mixing import Mixing
-    from components.finetune.sampling import Examples
+    from lesionflow.models.backbone import build_core, set_trainable
+    from lesionflow.training.epochs import EpochBatches, steps_per_epoch, train, training_model
+    from lesionflow.training.mixing import Mixing
+    from lesionflow.training.sampling import Examples
 
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (IMAGES, chosen.frame_size, chosen.frame_size, 3), np.uint8)
+    pixels = random.integers(0, 256, (IMAGES, chosen.decode_size, chosen.decode_size, 3), np.uint8)
     labels, ones = random.integers(0, 7, IMAGES).astype(np.int32), np.ones(IMAGES)
-    examples = Examples(pixels, labels=labels, weight=ones.astype(np.float32), draws=ones)
+    examples = Examples(pixels, labels=labels, weight=ones.astype(np.float32), sampling_weights=ones)
     few = slice(IMAGES // 10)
-    judged = Examples(pixels[few], labels=labels[few], weight=examples.weight[few], draws=ones[few])
+    judged = Examples(pixels[few], labels=labels[few], weight=examples.weight[few], sampling_weights=ones[few])
     batches = EpochBatches(examples, random.permutation(IMAGES), chosen.batch_size, Mixing("cutmix", 1, 0, 0))
     began, count = time.perf_counter(), min(FED, len(batches))
     for index in range(count):
         batches[index]
     fed = count * chosen.batch_size / (time.perf_counter() - began)
     with training_devices(chosen.batch_size) as devices:
-        core = build_core(chosen.backbone, chosen.image_size, chosen.dropout)
+        core = build_core(chosen.backbone, chosen.input_size, chosen.dropout)
         set_trainable(core, chosen.partial.trainable, pretrained=True)
         model = training_model(core, chosen, chosen.partial, steps_per_epoch(examples, chosen))
         state = train(model, examples, judged, chosen, PhaseName.PARTIAL, 1, None, lambda _: None)
@@ -54,7 +54,7 @@ def main() -> None:
     make_deterministic(0)
     partial = Phase(epochs=2, learning_rate=1e-3, trainable=0.75)
     for size, batch in SHAPES:
-        found = measure(recipe("best", image_size=size, batch_size=batch, partial=partial))
+        found = measure(recipe("best", input_size=size, batch_size=batch, partial=partial))
         print(f"product fit {size} px batch {batch}: {found}", flush=True)
 
 

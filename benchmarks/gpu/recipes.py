@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.common.recipe import BEST, SEED, Phase, Recipe
+from lesionflow.recipe import BEST, PUBLISHED, Phase, Recipe
 
 SIZE = 192
 """Side of the network input in pixels; `best` decodes to 288 of it, twice what the images have."""
@@ -10,9 +10,9 @@ SIZE = 192
 SMOKE = Recipe(
     name="smoke",
     backbone="tiny",
-    image_size=32,
+    input_size=32,
     balance="sqrt",
-    views=8,
+    test_time_augmentation=8,
     head=Phase(epochs=1, learning_rate=1e-2, trainable=0.0),
     partial=Phase(epochs=1, learning_rate=1e-2, trainable=0.75),
     full=Phase(epochs=1, learning_rate=1e-3, trainable=1.0),
@@ -24,5 +24,5 @@ def recipe(name: str, smoke: bool = False, **changes: Any) -> Recipe:
     """`best` at `SIZE`, or `published` at its own 224 px; in a dry run a tiny one in their place."""
     if smoke:
         return SMOKE
-    chosen = {"best": BEST.model_copy(update={"image_size": SIZE}), "published": SEED}[name]
+    chosen = {"best": BEST.model_copy(update={"input_size": SIZE}), "published": PUBLISHED}[name]
     return chosen.model_copy(update=changes)

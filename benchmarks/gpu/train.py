@@ -22,7 +22,7 @@ Job = tuple[str, int]
 
 def train_fold(kit: Path, out: Path, job: Job, weights: str, smoke: bool) -> None:
     """One training in three steps."""
-    from components.finetune.finetune import finetune
+    from lesionflow.components.finetune.finetune import finetune
 
     name, fold = job
     chosen, began, start = recipe(name, smoke), time.time(), None
@@ -52,13 +52,13 @@ def write_predictions(kit: Path, stem: Path, fold: int, model: str) -> None:
     import numpy as np
     import pandas as pd
 
-    from components.common.loaded_model import load_model
-    from components.common.pixels import load_pixels
+    from lesionflow.data.pixels import load_pixels
+    from lesionflow.models.loaded_model import load_model
 
     loaded = load_model(model)
     for side in ("validation", "test"):
         table = pd.read_parquet(kit / f"{side}-{fold}.parquet")[["image_id", "lesion_id", "dx"]]
-        pixels = load_pixels(str(kit / "images"), table["image_id"].tolist(), loaded.image_size)
+        pixels = load_pixels(str(kit / "images"), table["image_id"].tolist(), loaded.decode_size)
         table[list(loaded.labels)] = loaded.predict(np.asarray(pixels[: len(table)]), 128)
         table.to_csv(f"{stem}-{side}.csv.gz", index=False, float_format="%.6f")
 

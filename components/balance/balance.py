@@ -5,21 +5,21 @@ from typing import Any
 
 import pandas as pd
 
-from components.balance.strategies import STRATEGIES
-from components.common.errors import UserError
-from components.common.files import write_text
-from components.common.page import render_page
-from components.common.pictures import class_bars
-from components.common.progress import report
-from components.common.recipe import load_recipe
-from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, write_table
-from components.common.taxonomy import LABELS
+from lesionflow.artifacts.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, write_table
+from lesionflow.components.balance.strategies import STRATEGIES
+from lesionflow.errors import UserError
+from lesionflow.recipe import load_recipe
+from lesionflow.reporting.page import render_page
+from lesionflow.reporting.pictures import class_bars
+from lesionflow.runtime.files import write_text
+from lesionflow.runtime.progress import report
+from lesionflow.taxonomy import LABELS
 
 
 def balance_table(
-    train: str | Path, balanced: str | Path, picture: str | Path, *, recipe: str = "seed", strategy: str = ""
+    train: str | Path, balanced: str | Path, picture: str | Path, *, recipe: str = "published", strategy: str = ""
 ) -> dict[str, Any]:
-    """Write the training table with `weight` and `draws` per row, and a page that shows what changed.
+    """Write the training table with `weight` and `sampling_weight` per row, and a page that shows what changed.
 
     Args:
         train: the training table of a split.
@@ -29,7 +29,7 @@ def balance_table(
         strategy: overrules the recipe's, if not empty.
 
     Returns:
-        Figures: `strategy`, `before` (images per class) and `after` (images per class as training sees them).
+        Metrics: `strategy`, `before` (images per class) and `after` (images per class as training sees them).
 
     Raises:
         UserError: an unknown strategy or recipe, or a table that is not a training table.
@@ -38,20 +38,20 @@ def balance_table(
     if strategy not in STRATEGIES:
         raise UserError(f"There is no balancing strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}.")
     table = read_table(train, SPLIT_COLUMNS)
-    if table.empty or (table["fold"] != "train").any():
-        found = ", ".join(sorted(set(table["fold"]))) or "no rows"
+    if table.empty or (table["subset"] != "train").any():
+        found = ", ".join(sorted(set(table["subset"]))) or "no rows"
         raise UserError(f"The table {train} holds {found}; expected the training table, as only that is balanced.")
     before = table["dx"].value_counts().sort_index()
-    weight, draws = STRATEGIES[strategy](before.to_numpy())
+    weight, sampling_weights = STRATEGIES[strategy](before.to_numpy())
     table["weight"] = table["dx"].map(dict(zip(before.index, weight, strict=True)))
-    table["draws"] = table["dx"].map(dict(zip(before.index, draws, strict=True)))
+    table["sampling_weight"] = table["dx"].map(dict(zip(before.index, sampling_weights, strict=True)))
     write_table(table[list(BALANCED_COLUMNS)], balanced)
 
-    after = (table["weight"] * table["draws"]).groupby(table["dx"]).sum()
+    after = (table["weight"] * table["sampling_weight"]).groupby(table["dx"]).sum()
     images = {label: int(before.get(label, 0)) for label in LABELS}
     counted = {label: round(float(after.get(label, 0)), 1) for label in LABELS}
     write_text(picture, _draw_page(strategy, images, counted))
-    report("figure", text=f"{strategy}, largest to smallest class {_ratio(before)} → {_ratio(after)}")
+    report("headline", text=f"{strategy}, largest to smallest class {_ratio(before)} → {_ratio(after)}")
     return {"strategy": strategy, "before": images, "after": counted}
 
 

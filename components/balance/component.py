@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Input, Output
 
-from components.common.container_image import LEAN_IMAGE
+from lesionflow.runtime.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
@@ -11,23 +11,23 @@ def balance(
     train: Input[Dataset],
     balanced: Output[Dataset],
     picture: Output[HTML],
-    recipe: str = "seed",
+    recipe: str = "published",
     strategy: str = "",
 ):
     """Decide how often each training image is drawn, or how much its loss weighs; never both.
 
     Args:
         train: the training table that split wrote.
-        balanced: the same rows with their weight and draws.
+        balanced: the same rows with their weight and sampling weight.
         picture: images per class before and after.
         recipe: a preset, a YAML or JSON file, or the YAML or JSON itself; its balance is the strategy.
         strategy: none, oversample, sqrt, effective-number or class-weight; empty for the recipe's.
     """
-    from components.balance.balance import balance_table
-    from components.common.files import finite
-    from components.common.step import run_step
+    from lesionflow.components.balance.balance import balance_table
+    from lesionflow.runtime.files import finite
+    from lesionflow.runtime.step import run_step
 
-    figures = run_step(
+    facts = run_step(
         "balance",
         balance_table,
         train.path,
@@ -36,4 +36,4 @@ def balance(
         recipe=recipe,
         strategy=strategy,
     )
-    balanced.metadata.update(finite(figures))
+    balanced.metadata.update(finite(facts))

@@ -50,7 +50,7 @@ STRATEGIES: dict[str, Callable[[Counts], tuple[PerClass, PerClass]]] = {
     "effective-number": effective_number,
     "class-weight": class_weight,
 }
-"""Strategy -> from the images of each class (all above 0) to the loss weight and the draws of each of its rows.
+"""Strategy -> from the images of each class (all above 0) to its rows' loss weight and sampling weight.
 
 Exactly one of the two differs from 1: a sampler and class weights together correct twice, which is
 worse than not at all.

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Output
 
-from components.common.container_image import LEAN_IMAGE
+from lesionflow.runtime.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
@@ -18,13 +18,13 @@ def contract(
     fail_once: bool = False,
     seconds: int = 0,
     table: Input[Dataset] = None,  # pyright: ignore[reportArgumentType]  (a cluster cannot make Optional)
-    figures: Input[Metrics] = None,  # pyright: ignore[reportArgumentType]
+    measured: Input[Metrics] = None,  # pyright: ignore[reportArgumentType]
     page: Input[HTML] = None,  # pyright: ignore[reportArgumentType]
 ) -> str:
     """Check what a cluster hands to a step, and that the step reaches the object store; says each check that held.
 
     Args:
-        evaluation: one JSON file, of figures that the gate must refuse.
+        evaluation: one JSON file, of metrics that the gate must refuse.
         metrics: one metric, `share`.
         nonce: any text that no earlier run was given, so that nothing of theirs is reused.
         text: must arrive as components/contract/contract.py has it; so must the next three.
@@ -34,20 +34,20 @@ def contract(
         fail_once: fail the first time, to see whether the cluster tries again.
         seconds: how long to go on writing lines to the log.
         table: the balanced table, with the metadata that balance gave it; may be left out, as may the next two.
-        figures: the metrics of an earlier contract step.
+        measured: the metrics of an earlier contract step.
         page: a page that balance wrote.
 
     Returns:
         Where in the object store a small drawn data set lies.
     """
-    from components.common.step import run_step
-    from components.contract.contract import GIVEN
-    from components.contract.contract import contract as run
-    from components.contract.handed_over import HandedOver
+    from lesionflow.components.contract.contract import GIVEN
+    from lesionflow.components.contract.contract import contract as run
+    from lesionflow.components.contract.handed_over import HandedOver
+    from lesionflow.runtime.step import run_step
 
     given = {
         name: HandedOver(artifact.path, artifact.metadata)
-        for name, artifact in (("table", table), ("figures", figures), ("page", page))
+        for name, artifact in (("table", table), ("measured", measured), ("page", page))
         if artifact
     }
     source = run_step(

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.common import storage
-from components.common.errors import UserError
-from components.common.files import write_json
-from components.contract.handed_over import HandedOver
-from components.contract.sample import write_evaluation, write_sample
+from lesionflow import storage
+from lesionflow.components.contract.handed_over import HandedOver
+from lesionflow.components.contract.sample import write_evaluation, write_sample
+from lesionflow.errors import UserError
+from lesionflow.runtime.files import write_json
 
 GIVEN: dict[str, Any] = {"text": '{"a": {"b": "it\'s \\"ü\\""}}', "whole": 7, "share": 0.25, "flag": False}
 """The parameters that must arrive as they are: quotes and braces as in a recipe, and a value that is false."""
@@ -38,10 +38,10 @@ def contract(
 
     Args:
         evaluation: JSON file to write: an evaluation that the gate refuses.
-        metrics: JSON file to write, with one figure.
+        metrics: JSON file to write, with one metric.
         folder: where in the object store this step may write; a local folder if it is run on this machine.
         values: the parameters, which must be `GIVEN`.
-        artifacts: the optional input artifacts that were given: table and page of balance, figures of this step.
+        artifacts: the optional input artifacts that were given: table and page of balance, metrics of this step.
         fail_once: fail unless `folder` says that an earlier attempt has failed.
         seconds: how long to go on writing to the log.
 
@@ -111,9 +111,9 @@ def _check_table(table: HandedOver) -> None:
         raise UserError(f"The table is not at {table.path}, where the executor says it is.")
 
 
-def _check_figures(figures: HandedOver) -> None:
-    if figures.metadata.get("share") != GIVEN["share"]:
-        raise UserError(f"The metric arrived as {dict(figures.metadata)!r:.200}; expected share {GIVEN['share']}.")
+def _check_measured(metrics: HandedOver) -> None:
+    if metrics.metadata.get("share") != GIVEN["share"]:
+        raise UserError(f"The metric arrived as {dict(metrics.metadata)!r:.200}; expected share {GIVEN['share']}.")
 
 
 def _check_page(page: HandedOver) -> None:
@@ -122,7 +122,7 @@ def _check_page(page: HandedOver) -> None:
         raise UserError(f"The page at {page.path} begins with {start[:40]!r}; expected the HTML that balance wrote.")
 
 
-_CHECKS = {"table": _check_table, "figures": _check_figures, "page": _check_page}
+_CHECKS = {"table": _check_table, "measured": _check_measured, "page": _check_page}
 
 
 def _fail_once(folder: str) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.common import storage
-from components.common.files import write_json
-from components.common.metrics import classification_metrics
-from components.common.source import SYNTHETIC_MARKER
-from components.common.taxonomy import LABELS
-from components.gate.judge import judge
-from components.gate.policy import floor
+from lesionflow import storage
+from lesionflow.data.source import SYNTHETIC_MARKER
+from lesionflow.metrics.classification import classification_metrics
+from lesionflow.policy import floor
+from lesionflow.runtime.files import write_json
+from lesionflow.taxonomy import LABELS
+from lesionflow.verdict import judge
 
 LESIONS = 4
 """Of each class, one image each: one more than the folds of a split."""

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Input, Output
 
-from components.common.container_image import LEAN_IMAGE
+from lesionflow.runtime.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
@@ -20,10 +20,10 @@ def duplicates(images: Input[Dataset], pairs: Output[Dataset], sheet: Output[HTM
         sheet: the pairs as pictures, for a person to confirm.
         search: false finds nothing and says so. The search takes some 20 ms of one core per image of 200x150 pixels.
     """
-    from components.common.files import finite
-    from components.common.step import run_step
-    from components.duplicates.duplicates import find_duplicates
+    from lesionflow.components.duplicates.duplicates import find_duplicates
+    from lesionflow.runtime.files import finite
+    from lesionflow.runtime.step import run_step
 
-    figures = run_step("duplicates", find_duplicates, images.path, pairs.path, sheet.path, search)
-    pairs.metadata.update(finite(figures))
-    sheet.metadata["pairs"] = figures["pairs"]
+    facts = run_step("duplicates", find_duplicates, images.path, pairs.path, sheet.path, search)
+    pairs.metadata.update(finite(facts))
+    sheet.metadata["pairs"] = facts["pairs"]

@@ -10,21 +10,21 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from components.common.errors import UserError
-from components.common.files import whole_file, write_text
-from components.common.image_table import read_images, read_metadata
-from components.common.progress import report
-from components.duplicates.alignment import Alignment, Overlay, confirm, lay
-from components.duplicates.features import Features, Gray, decode, detect, map_on_all_cores, one_thread_each
-from components.duplicates.sheet import render_sheet
-from components.duplicates.shortlist import shortlist
-from components.duplicates.store import FeatureStore, GrayStore, Ints
+from lesionflow.artifacts.images import read_images, read_metadata
+from lesionflow.components.duplicates.sheet import render_sheet
+from lesionflow.data.near_duplicates.alignment import Alignment, Overlay, confirm, lay
+from lesionflow.data.near_duplicates.features import Features, Gray, decode, detect, map_on_all_cores, one_thread_each
+from lesionflow.data.near_duplicates.shortlist import shortlist
+from lesionflow.data.near_duplicates.store import FeatureStore, GrayStore, Ints
+from lesionflow.errors import UserError
+from lesionflow.runtime.files import whole_file, write_text
+from lesionflow.runtime.progress import report
 
 COLUMNS = (
     "image_id_1", "image_id_2", "lesion_id_1", "lesion_id_2", "dx_1", "dx_2",
     "inliers", "correlation", "overlap", "mirrored", "score",
 )  # fmt: skip
-"""Of the table of pairs, a CSV that `components.split.lists.read_found_pairs` reads."""
+"""Of the table of pairs, a CSV that `lesionflow.data.splitting.lists.read_found_pairs` reads."""
 
 T = TypeVar("T")
 Pair = tuple[int, int, bool]
@@ -52,7 +52,7 @@ def find_duplicates(images: str | Path, pairs: str | Path, sheet: str | Path, se
 
     Of images with the same content (`sha256`) only the first is looked at, and no pair is listed for the others:
     the split keeps them together as it is. Features and decoded images stay within the budget of
-    `components.common.pixel_store`; what else is held grows by 10 to 30 kB per image.
+    `lesionflow.data.pixel_store`; what else is held grows by 10 to 30 kB per image.
 
     The answer depends neither on the order of the images nor on the number of cores.
 
@@ -63,7 +63,7 @@ def find_duplicates(images: str | Path, pairs: str | Path, sheet: str | Path, se
         search: False writes a table without pairs and a page that says that nobody looked.
 
     Returns:
-        Figures: `searched`; `images`, of these `copies` that were not looked at; `pairs` found under different
+        Metrics: `searched`; `images`, of these `copies` that were not looked at; `pairs` found under different
         lesion ids, of these `labels_disagree` and `mirrored`; `images_without_features`; and, as a check of the
         search on this very data, `same_lesion_pairs` of the images looked at and how many of them were found,
         `same_lesion_pairs_found`.
@@ -83,7 +83,7 @@ def find_duplicates(images: str | Path, pairs: str | Path, sheet: str | Path, se
     across.sort(key=lambda each: (-round(each.score, 4), each.one, each.other))
     table = _tabulate(metadata, across)
     sizes = metadata["lesion_id"].value_counts()
-    figures = {
+    facts = {
         "searched": search,
         "images": len(everything),
         "copies": len(everything) - len(metadata),
@@ -96,10 +96,10 @@ def find_duplicates(images: str | Path, pairs: str | Path, sheet: str | Path, se
     }
     with whole_file(pairs) as temporary:
         table.to_csv(temporary, index=False)
-    write_text(sheet, render_sheet(table, [each.alignment.transform for each in across], images, figures))
+    write_text(sheet, render_sheet(table, [each.alignment.transform for each in across], images, facts))
     pairs_found = f"{len(table):,} near-duplicate pair{'s' if len(table) != 1 else ''} under different lesion ids"
-    report("figure", text=pairs_found if search else "not searched for near-duplicates")
-    return figures
+    report("headline", text=pairs_found if search else "not searched for near-duplicates")
+    return facts
 
 
 def _read(images: str | Path) -> pd.DataFrame:

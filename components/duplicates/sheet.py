@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.common.image_table import read_images
-from components.common.page import load_template, render_page
-from components.duplicates.features import decode
+from lesionflow.artifacts.images import read_images
+from lesionflow.data.near_duplicates.features import decode
+from lesionflow.reporting.page import load_template, render_page
 
 _MOST = 300  # pairs with pictures; a page with more would be too large for a browser
 
@@ -35,7 +35,7 @@ class Picture:
 
 
 def render_sheet(
-    table: pd.DataFrame, transforms: Sequence[NDArray[np.float64]], images: str | Path, figures: Mapping[str, Any]
+    table: pd.DataFrame, transforms: Sequence[NDArray[np.float64]], images: str | Path, facts: Mapping[str, Any]
 ) -> str:
     """The page.
 
@@ -43,7 +43,7 @@ def render_sheet(
         table: the pairs, the surest first.
         transforms: of each pair, (2, 3): pixel coordinates of the first image to those of the second.
         images: folder of the images artifact.
-        figures: what `find_duplicates` returns.
+        facts: what `find_duplicates` returns.
 
     Returns:
         A complete HTML document.
@@ -56,7 +56,7 @@ def render_sheet(
         for row, transform in zip(shown.itertuples(), transforms, strict=False)
     ]
     template = load_template(Path(__file__).with_name("sheet.html.j2"))
-    body = template.render(pictures=pictures, figures=figures, left=len(table) - len(shown))
+    body = template.render(pictures=pictures, facts=facts, left=len(table) - len(shown))
     return render_page("lesionflow: near-duplicate images", body, _STYLE)
 
 

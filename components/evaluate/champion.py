@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.common.errors import UserError
-from components.common.loaded_model import LoadedModel, load_model
-from components.common.metrics import AVERAGES, classification_metrics
-from components.common.paired import paired_differences
-from components.common.registry import SPLIT, DamagedVersion, fetch_model, version_uri
-from components.common.tables import SPLIT_COLUMNS, read_table
-from components.evaluate.statistics import LEAST_LESIONS, Judged
+from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table
+from lesionflow.errors import UserError
+from lesionflow.metrics.classification import AVERAGES, classification_metrics
+from lesionflow.metrics.paired import paired_differences
+from lesionflow.metrics.statistics import LEAST_LESIONS, Judged
+from lesionflow.models.loaded_model import LoadedModel, load_model
+from lesionflow.registry.versions import SPLIT, DamagedVersion, fetch_model, version_uri
 
 Predict = Callable[[LoadedModel, pd.DataFrame], Judged]
 """What a model says of the images of a table."""
@@ -67,7 +67,7 @@ def compare_with_champion(
             known, model = read_table(path / SPLIT, SPLIT_COLUMNS), load_model(path)
         except UserError as error:
             return section | {"reason": str(error)}
-        trained = known[known["fold"] != "test"]
+        trained = known[known["subset"] != "test"]
         new = ~(test["lesion_id"].isin(trained["lesion_id"]) | test["image_id"].isin(trained["image_id"])).to_numpy()
         left, kept = test[~new], test[new]
         section |= {

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Markdown, Metrics, Model, Output
 
-from components.common.container_image import CPU_IMAGE
+from lesionflow.runtime.container_image import CPU_IMAGE
 
 
 @dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
@@ -32,19 +32,19 @@ def evaluate(
         validation: the validation table.
         test: the test table.
         model: the fine-tuned model.
-        evaluation: one JSON file with the verdict, every figure and where they come from.
-        metrics: the headline figures.
+        evaluation: one JSON file with the verdict, every metric and where they come from.
+        metrics: the headline metrics.
         classification: the confusion matrix, and the ROC curve of melanoma against the rest.
         report: a self-contained HTML page.
         scores: one row per test image with its probabilities.
-        model_card: the same figures as a model card, with the metadata that model hubs read.
+        model_card: the same metrics as a model card, with the metadata that model hubs read.
         policy: what the gate judges by: default (macro-F1 of at least 0.70), or a policy as JSON.
         seed: of the bootstrap intervals.
         registry: folder, or gs:// or s3:// prefix, with the champion; only read if the policy compares with it.
         champion: the version in use, as fingerprint found it; empty if there is none.
     """
-    from components.common.step import run_step
-    from components.evaluate.evaluate import evaluate as run
+    from lesionflow.components.evaluate.evaluate import evaluate as run
+    from lesionflow.runtime.step import run_step
 
     result = run_step(
         "evaluate",

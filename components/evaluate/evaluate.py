@@ -7,25 +7,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.common.bootstrap import RESAMPLES
-from components.common.errors import UserError
-from components.common.files import file_digest, write_json, write_text
-from components.common.image_table import read_data_card, read_metadata
-from components.common.loaded_model import LoadedModel, load_model
-from components.common.metrics import measure, predicted_classes
-from components.common.model_folder import HISTORY, model_file, read_training
-from components.common.pixels import decode_images
-from components.common.progress import report as tell
-from components.common.provenance import provenance
-from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, table_digest, write_table
-from components.common.taxonomy import LABEL_INDEX, LABELS
-from components.evaluate.champion import compare_with_champion
-from components.evaluate.examples import pick_examples
-from components.evaluate.model_card import render_model_card
-from components.evaluate.outcome import Outcome, conclude, images_digest, spoken_result
-from components.evaluate.report import render_report
-from components.evaluate.statistics import Judged, statistics
-from components.gate.policy import load_policy
+from lesionflow.artifacts.images import read_data_card, read_metadata
+from lesionflow.artifacts.model_folder import HISTORY, model_file, read_training
+from lesionflow.artifacts.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, table_digest, write_table
+from lesionflow.components.evaluate.champion import compare_with_champion
+from lesionflow.data.pixels import decode_images
+from lesionflow.errors import UserError
+from lesionflow.metrics.bootstrap import RESAMPLES
+from lesionflow.metrics.classification import measure, predicted_classes
+from lesionflow.metrics.statistics import Judged, statistics
+from lesionflow.models.loaded_model import LoadedModel, load_model
+from lesionflow.policy import load_policy
+from lesionflow.reporting.examples import pick_examples
+from lesionflow.reporting.model_card import render_model_card
+from lesionflow.reporting.outcome import Outcome, conclude, images_digest, spoken_result
+from lesionflow.reporting.report import render_report
+from lesionflow.runtime.files import file_digest, write_json, write_text
+from lesionflow.runtime.progress import report as tell
+from lesionflow.runtime.provenance import provenance
+from lesionflow.taxonomy import LABEL_INDEX, LABELS
 
 
 def evaluate(
@@ -56,7 +56,7 @@ def evaluate(
         evaluation: JSON file to write: verdict, gate, metrics, calibration, operating_points, abstention,
             subgroups, champion (None if the policy does not ask), examples, data, training, provenance,
             model_sha256, seed, resamples, artifacts.
-        metrics: JSON file to write: the headline figures.
+        metrics: JSON file to write: the headline metrics.
         classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
         report: HTML file to write.
         scores: Parquet file to write: image_id, lesion_id, dx, predicted, p_<label> per class.
@@ -106,7 +106,7 @@ def evaluate(
                 "synthetic": bool(card.get("synthetic")),
                 "fingerprint": card.get("fingerprint"),
                 "quarantined": card.get("quarantined") or {},
-                # Figures compare only on the same images, whatever split them off; promote looks at this.
+                # Metrics compare only on the same images, whatever split them off; promote looks at this.
                 "test_set": images_digest(held_out["image_id"]),
                 "counts": {name: _counts(table) for name, table in tables.items()},
                 "balanced": _epoch(tables["train"]),
@@ -136,9 +136,9 @@ def evaluate(
     write_table(scored, scores)
     write_text(report, render_report(outcome.document, card, scored, history, examples))
     write_text(model_card, render_model_card(outcome.document, card))
-    outcome.write_figures(metrics, classification)
+    outcome.write_metrics(metrics, classification)
     write_json(evaluation, outcome.document)
-    tell("figure", text=spoken_result(measured, f"{len(held_out):,} test images"))
+    tell("headline", text=spoken_result(measured, f"{len(held_out):,} test images"))
     return outcome
 
 
@@ -155,7 +155,7 @@ def _check_tables(tables: dict[str, pd.DataFrame]) -> None:
         if shared:
             raise UserError(
                 f"{len(shared)} lesions of the test table are also in the {name} table (the first: {shared[0]}), "
-                "so the figures would mean nothing; pass three tables of one split."
+                "so the metrics would mean nothing; pass three tables of one split."
             )
 
 
@@ -177,7 +177,7 @@ def _predict(model: LoadedModel, images: str | Path, tables: Sequence[pd.DataFra
     judged: list[Judged] = []
     for table in tables:
         probabilities = np.empty((len(table), len(LABELS)), np.float32)
-        for rows, pixels in decode_images(images, table["image_id"].tolist(), model.image_size):
+        for rows, pixels in decode_images(images, table["image_id"].tolist(), model.decode_size):
             probabilities[rows] = model.predict(pixels)
             done += len(rows)
             tell("progress", done=done, total=total)
@@ -193,7 +193,7 @@ def _counts(table: pd.DataFrame) -> dict[str, int]:
 
 def _epoch(train: pd.DataFrame) -> dict[str, int]:
     """How often an epoch meets each class, as weighted or drawn by the balancing."""
-    times = (train["weight"] * train["draws"]).groupby(train["dx"]).sum()
+    times = (train["weight"] * train["sampling_weight"]).groupby(train["dx"]).sum()
     return {label: round(times.get(label, 0)) for label in LABELS}
 
 

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output
 
-from components.common.container_image import CPU_IMAGE
+from lesionflow.runtime.container_image import CPU_IMAGE
 
 
 @dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
@@ -30,8 +30,8 @@ def export(
         bundle: the model folder with calibration.json, saved_model/1/ and model.onnx beside the model.
         gate_verdict: the gate's answer; makes this step wait for it.
     """
-    from components.common.step import run_step
-    from components.export.export import export as run
+    from lesionflow.components.export.export import export as run
+    from lesionflow.runtime.step import run_step
 
     result = run_step("export", run, model=model.path, evaluation=evaluation.path, bundle=bundle.path)
     bundle.metadata.update(result.facts)

@@ -10,16 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.common.errors import UserError
-from components.common.files import file_digest, whole_folder, write_json
-from components.common.loaded_model import LoadedModel, load_model
-from components.common.model_folder import CALIBRATION, ONNX, SAVED_MODEL, Calibration, checked_calibration, model_file
-from components.common.pixels import decode
-from components.common.progress import report as tell
-from components.evaluate.calibration import scale
-from components.export import onnx_model, saved_model
-from components.export.pictures import encoded_pictures
-from components.gate.gate import read_evaluation
+from lesionflow.artifacts.evaluation import read_evaluation
+from lesionflow.artifacts.model_folder import (
+    CALIBRATION,
+    ONNX,
+    SAVED_MODEL,
+    Calibration,
+    checked_calibration,
+    model_file,
+)
+from lesionflow.components.export import onnx_model, saved_model
+from lesionflow.components.export.pictures import encoded_pictures
+from lesionflow.data.pixels import decode
+from lesionflow.errors import UserError
+from lesionflow.metrics.calibration import scale
+from lesionflow.models.loaded_model import LoadedModel, load_model
+from lesionflow.runtime.files import file_digest, whole_folder, write_json
+from lesionflow.runtime.progress import report as tell
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +36,7 @@ TOLERANCE = 1e-4
 SERVED = Path(SAVED_MODEL, "1")
 """TensorFlow Serving wants a folder of versions named by numbers; it is told the folder above."""
 
-_RESIZE = "frame"  # a layer of the deployable model, see components/common/backbone.py
+_RESIZE = "frame"  # a layer of the deployable model, see src/lesionflow/models/backbone.py
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ def export(model: str | Path, evaluation: str | Path, bundle: str | Path) -> Exp
             },
         )
     written = ", ".join(differences) or "no export"
-    tell("figure", text=f"{written}; temperature {calibration.temperature:.3g}")
+    tell("headline", text=f"{written}; temperature {calibration.temperature:.3g}")
     for reason in reasons:
         print(reason, flush=True)
     return Exported({"temperature": calibration.temperature, "reasons": reasons, "largest_differences": differences})
@@ -82,8 +89,8 @@ def export(model: str | Path, evaluation: str | Path, bundle: str | Path) -> Exp
 
 def _calibration(document: dict[str, Any], where: str) -> tuple[Calibration, list[str]]:
     """What the evaluation says, and in words what it does not say."""
-    temperature = _figure(document, "calibration", "temperature")
-    threshold = _figure(document, "abstention", "threshold")
+    temperature = _metric(document, "calibration", "temperature")
+    threshold = _metric(document, "abstention", "threshold")
     reasons: list[str] = []
     if temperature is None:
         reasons.append("The evaluation gives no temperature, so the probabilities are the network's own.")
@@ -92,7 +99,7 @@ def _calibration(document: dict[str, Any], where: str) -> tuple[Calibration, lis
     return checked_calibration(1.0 if temperature is None else temperature, threshold, where), reasons
 
 
-def _figure(document: dict[str, Any], section: str, name: str) -> object:
+def _metric(document: dict[str, Any], section: str, name: str) -> object:
     content = document.get(section)
     return content.get(name) if isinstance(content, dict) else None
 
@@ -109,7 +116,7 @@ def _write_exports(folder: Path, calibration: Calibration) -> tuple[dict[str, fl
     if keras.backend.backend() != "tensorflow":
         raise UserError("A model can be exported with Keras on TensorFlow only; set KERAS_BACKEND=tensorflow.")
     network = _after_resize(loaded)
-    size = loaded.image_size
+    size = loaded.decode_size
     encoded = encoded_pictures(size)
     pixels = np.stack([decode(picture, size) for picture in encoded])
     expected = scale(loaded.predict(pixels), calibration.temperature)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.model_folder import Calibration
-from components.export.saved_model import calibrated_function, frozen
+from lesionflow.artifacts.model_folder import Calibration
+from lesionflow.components.export.saved_model import calibrated_function, frozen
 
 if TYPE_CHECKING:
     import keras

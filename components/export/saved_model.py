@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.model_folder import Calibration
-from components.common.taxonomy import LABELS
-from components.export.served_image import decode_served
+from lesionflow.artifacts.model_folder import Calibration
+from lesionflow.components.export.served_image import decode_served
+from lesionflow.taxonomy import LABELS
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +20,7 @@ BYTES_SIGNATURE = "serving_default"
 PIXELS_SIGNATURE = "pixels"
 """`pixels`, float32 of shape (n, size, size, 3): RGB in 0..255, decoded and resized."""
 
-_LEAST = 1e-12  # of a probability, as in components/evaluate/calibration.py
+_LEAST = 1e-12  # of a probability, as in src/lesionflow/metrics/calibration.py
 
 
 def write_saved_model(network: "keras.Model", size: int, calibration: Calibration, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Encoded images to pixels in TensorFlow's own operations, so that a served model decodes and resizes by itself.
 
-Its pixels are those of `components.common.pixels.decode`, bit for bit: Pillow and TensorFlow share libjpeg-turbo, the
+Its pixels are those of `lesionflow.data.pixels.decode`, bit for bit: Pillow and TensorFlow share libjpeg-turbo, the
 picture is turned by the same rule, and Pillow's bilinear resize is computed here as Pillow does, in fixed-point
 numbers. `tf.image.resize` with antialiasing rounds otherwise; with it the probabilities of real images moved by up to
 0.12, and by up to 0.27 without the decoder's own halving.
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from components.common.image_decode import LARGEST_PIXELS
+from lesionflow.data.image_decode import LARGEST_PIXELS
 
 _FRACTION = 22  # bits after the point of Pillow's weights (PRECISION_BITS in its Resample.c)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION, _SHORT = 0x0112, 3
-_MOST_SEGMENTS, _MOST_CHUNKS = 20_000, 100_000  # as in components/common/image_header.py
+_MOST_SEGMENTS, _MOST_CHUNKS = 20_000, 100_000  # as in src/lesionflow/data/image_header.py
 
 
 def decode_served(encoded: Any, size: int) -> Any:

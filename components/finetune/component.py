@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Model, Output
 
-from components.common.container_image import GPU_IMAGE
+from lesionflow.runtime.container_image import GPU_IMAGE
 
 
 @dsl.component(base_image=GPU_IMAGE, install_kfp_package=False)
@@ -13,7 +13,7 @@ def finetune(
     validation: Input[Dataset],
     model: Output[Model],
     phase: str,
-    recipe: str = "seed",
+    recipe: str = "published",
     weights: str = "imagenet",
     fingerprint: str = "",
     seed: int = 0,
@@ -35,11 +35,11 @@ def finetune(
         checkpoints: Folder, or gs:// or s3:// prefix, in which each epoch is saved and resumed from; empty for none.
         start: Model of the phase before; for partial and full.
     """
-    from components.common.files import finite
-    from components.common.step import run_step
-    from components.finetune.finetune import finetune as logic
+    from lesionflow.components.finetune.finetune import finetune as logic
+    from lesionflow.runtime.files import finite
+    from lesionflow.runtime.step import run_step
 
-    figures = run_step(
+    facts = run_step(
         f"finetune-{phase}",
         logic,
         images.path,
@@ -54,4 +54,4 @@ def finetune(
         checkpoints,
         start.path if start else None,
     )
-    model.metadata.update(finite(figures))
+    model.metadata.update(finite(facts))

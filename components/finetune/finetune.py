@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.common.backbone import (
-    build_core,
-    complete_loading,
-    deployable,
-    load_backbone_weights,
-    set_trainable,
-)
-from components.common.errors import UserError
-from components.common.files import file_digest, whole_folder, write_json
-from components.common.keras_backend import make_deterministic, prepare, training_devices, versions
-from components.common.model_folder import (
+from lesionflow.artifacts.model_folder import (
     HISTORY,
     MODEL,
     TENSORBOARD,
@@ -29,20 +19,24 @@ from components.common.model_folder import (
     read_training,
     write_labels,
 )
-from components.common.pixel_store import pixels_digest
-from components.common.pixels import load_pixels
-from components.common.program import core_shards
-from components.common.progress import report
-from components.common.published_weights import imagenet_weights
-from components.common.recipe import PhaseName, Recipe, load_recipe
-from components.common.step_digest import step_digest
-from components.common.storage import download, join
-from components.common.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table
-from components.common.taxonomy import LABEL_INDEX, LABELS
-from components.finetune import checkpoint as checkpoints
-from components.finetune.history import read_history, write_events, write_history
-from components.finetune.preemption import termination_noted
-from components.finetune.sampling import Examples
+from lesionflow.artifacts.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table
+from lesionflow.compat.keras_backend import make_deterministic, prepare, training_devices, versions
+from lesionflow.data.pixel_store import pixels_digest
+from lesionflow.data.pixels import load_pixels
+from lesionflow.errors import UserError
+from lesionflow.models.acceleration.program import core_shards
+from lesionflow.models.backbone import build_core, complete_loading, deployable, load_backbone_weights, set_trainable
+from lesionflow.models.published_weights import imagenet_weights
+from lesionflow.recipe import PhaseName, Recipe, load_recipe
+from lesionflow.runtime.files import file_digest, whole_folder, write_json
+from lesionflow.runtime.progress import report
+from lesionflow.runtime.step_digest import step_digest
+from lesionflow.storage import download, join
+from lesionflow.taxonomy import LABEL_INDEX, LABELS
+from lesionflow.training import checkpoint as checkpoints
+from lesionflow.training.history import read_history, write_events, write_history
+from lesionflow.training.preemption import termination_noted
+from lesionflow.training.sampling import Examples
 
 if TYPE_CHECKING:
     import keras
@@ -66,7 +60,7 @@ def finetune(
     validation: str,
     model: str,
     phase: str,
-    recipe: str = "seed",
+    recipe: str = "published",
     weights: str = "imagenet",
     fingerprint: str = "",
     seed: int = 0,
@@ -90,7 +84,7 @@ def finetune(
         start: model folder of the step before; needed by `partial` and `full`.
 
     Returns:
-        Figures for the artifact's metadata: best_epoch (0: the start, if none was better), val_macro_f1, epochs,
+        Metrics for the artifact's metadata: best_epoch (0: the start, if none was better), val_macro_f1, epochs,
         seconds, parameters_trained, parameters_total, trains_from, resumed_at_epoch.
 
     Raises:
@@ -106,20 +100,20 @@ def finetune(
     if (name is PhaseName.HEAD) != (start is None):
         needs = "starts from --weights, not from a model" if start else "starts from the model of the step before"
         raise UserError(f"The {name} step {needs}; pass `start` to partial and full, and to them only.")
-    decoding = _examples(images, train, validation, settings.frame_size)
+    decoding = _examples(images, train, validation, settings.decode_size)
     pretrained = read_training(start).get("pretrained") if start else weights != "none"
     # From random weights the normalization trains, which leaves batches whole: all threads at each operation, then.
     prepare(core_shards(settings.batch_size) if pretrained else 1)
     make_deterministic(seed)
     with training_devices(settings.batch_size) as chosen:
-        core = build_core(settings.backbone, settings.image_size, settings.dropout)
+        core = build_core(settings.backbone, settings.input_size, settings.dropout)
         begin = _load_start(core, settings, weights, start)
         phase_settings = settings.phase(name)
         trains_from = set_trainable(core, phase_settings.trainable, begin.pretrained)
         examples, judged_on = decoding.result()
         inputs = {
             "phase": name,
-            "recipe": settings.model_dump(mode="json", exclude={"name", "views", *PhaseName}),
+            "recipe": settings.model_dump(mode="json", exclude={"name", "test_time_augmentation", *PhaseName}),
             "settings": phase_settings.model_dump(),
             "seed": seed,
             "pretrained": begin.pretrained,
@@ -149,10 +143,10 @@ def finetune(
     }
     deployed = core
     if chosen.devices:  # users' machines compute in single precision, and have no need of our GPUs
-        deployed = build_core(settings.backbone, settings.image_size, settings.dropout)
+        deployed = build_core(settings.backbone, settings.input_size, settings.dropout)
         deployed.set_weights(core.get_weights())
     _write_model(Path(model), deployed, settings, rows, training)
-    figures = {
+    facts = {
         "best_epoch": best_epoch,
         "val_macro_f1": reached,
         "epochs": len(final.history),
@@ -167,8 +161,8 @@ def finetune(
         trained = max(row["val_macro_f1"] for row in final.history)
         shown += f" of its start, which is kept: trained, {trained:.3f} at best"
         print(shown, flush=True)
-    report("figure", text=shown)
-    return figures
+    report("headline", text=shown)
+    return facts
 
 
 def _examples(images: str, train: str, validation: str, size: int) -> "Future[tuple[Examples, Examples]]":
@@ -197,7 +191,7 @@ def _rows(table: str, columns: tuple[str, ...]) -> tuple[list[str], dict[str, An
     """Image ids of a table, and all of its `Examples` but the pixels.
 
     Raises:
-        UserError: a label is not one of ours, or weights or draws make no sense.
+        UserError: a label is not one of ours, or weights or sampling weights make no sense.
     """
     frame = read_table(table, columns)
     if frame.empty:
@@ -206,15 +200,15 @@ def _rows(table: str, columns: tuple[str, ...]) -> tuple[list[str], dict[str, An
         raise UserError(f"The table {table} has the label {unknown[0]!r}; expected only {', '.join(LABELS)}.")
     ones = np.ones(len(frame))
     weight = frame["weight"].to_numpy(np.float32) if "weight" in columns else ones.astype(np.float32)
-    draws = frame["draws"].to_numpy(np.float64) if "draws" in columns else ones
-    for column, values in (("weight", weight), ("draws", draws)):
+    sampling_weights = frame["sampling_weight"].to_numpy(np.float64) if "sampling_weight" in columns else ones
+    for column, values in (("weight", weight), ("sampling_weight", sampling_weights)):
         if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
             raise UserError(
                 f"The column {column} of {table} has negative, missing or only zero values; "
                 "expected the table that the balance step wrote."
             )
     labels = np.array([LABEL_INDEX[dx] for dx in frame["dx"]], np.int32)
-    return frame["image_id"].tolist(), {"labels": labels, "weight": weight, "draws": draws}
+    return frame["image_id"].tolist(), {"labels": labels, "weight": weight, "sampling_weights": sampling_weights}
 
 
 def _load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | None) -> _Start:
@@ -223,7 +217,7 @@ def _load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | 
         begin = read_training(start)
         try:
             with complete_loading():
-                deployable(core, recipe.frame_size).load_weights(model_file(start))
+                deployable(core, recipe.decode_size).load_weights(model_file(start))
             return _Start(
                 begin["weights"], begin["weights_sha256"], begin["pretrained"], read_history(Path(start) / HISTORY)
             )
@@ -259,8 +253,8 @@ def _train(
     Returns:
         The last state, and how many epochs were there already.
     """
-    from components.finetune.epochs import steps_per_epoch, train, training_model
-    from components.finetune.features import features_stay, head_of, with_features
+    from lesionflow.training.epochs import steps_per_epoch, train, training_model
+    from lesionflow.training.features import features_stay, head_of, with_features
 
     learner, learned, judged = core, examples, validation
     if features_stay(core, recipe):
@@ -274,7 +268,7 @@ def _train(
         return train(model, learned, judged, recipe, phase, step_seed, None, lambda _: None), 0
     key = checkpoints.key(
         {**inputs, "pixels": [pixels_digest(examples.pixels), pixels_digest(validation.pixels)]},
-        *(examples.labels, examples.weight, examples.draws, validation.labels),
+        *(examples.labels, examples.weight, examples.sampling_weights, validation.labels),
         *(weight.numpy() for weight in core.weights),
     )
     place = join(folder, f"{phase}-{key}")
@@ -296,8 +290,8 @@ def _write_model(
     folder: Path, core: "keras.Model", recipe: Recipe, rows: list[dict[str, Any]], training: dict[str, Any]
 ) -> None:
     with whole_folder(folder) as temporary:
-        deployable(core, recipe.frame_size, recipe.views).save(temporary / MODEL)
-        write_labels(temporary, recipe.frame_size)
+        deployable(core, recipe.decode_size, recipe.test_time_augmentation).save(temporary / MODEL)
+        write_labels(temporary, recipe.decode_size)
         write_history(rows, temporary / HISTORY)
         write_json(temporary / TRAINING, training)
         write_events(rows, temporary / TENSORBOARD)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.common.container_image import LEAN_IMAGE
+from lesionflow.runtime.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
@@ -29,8 +29,8 @@ def fingerprint(
     Returns:
         The digest, as hexadecimal.
     """
-    from components.common.step import run_step
-    from components.fingerprint.fingerprint import fingerprint as run
+    from lesionflow.components.fingerprint.fingerprint import fingerprint as run
+    from lesionflow.runtime.step import run_step
 
     return run_step(
         "fingerprint",

@@ -10,15 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from components.common import storage
-from components.common.errors import UserError
-from components.common.files import write_text
-from components.common.image_kind import ENDINGS_TEXT
-from components.common.progress import report
-from components.common.registry import champion_version
-from components.common.source import Entry, Source, content_digest, open_source
-from components.gate.policy import load_policy
-from components.ingest.metadata import NoMetadata, find_metadata
+from lesionflow import storage
+from lesionflow.data.image_kind import ENDINGS_TEXT
+from lesionflow.data.metadata import NoMetadata, find_metadata
+from lesionflow.data.source import Entry, Source, content_digest, open_source
+from lesionflow.errors import UserError
+from lesionflow.policy import load_policy
+from lesionflow.registry.versions import champion_version
+from lesionflow.runtime.files import write_text
+from lesionflow.runtime.progress import report
 
 _THREADS = 8  # waiting for the disk, mostly; CRC-32 releases the interpreter's lock
 
@@ -75,7 +75,7 @@ def fingerprint(
         ]
     content = {"inputs": inputs, "metadata": _metadata(found), "images": listing, "synthetic": found.synthetic}
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    report("figure", text=f"{len(found.images) or len(found.zips):,} files, {digest[:12]}")
+    report("headline", text=f"{len(found.images) or len(found.zips):,} files, {digest[:12]}")
     return digest
 
 

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input
 
-from components.common.container_image import LEAN_IMAGE
+from lesionflow.runtime.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
@@ -16,7 +16,7 @@ def gate(evaluation: Input[Artifact]) -> str:
     Returns:
         The word "passed".
     """
-    from components.common.step import run_step
-    from components.gate.gate import gate as run
+    from lesionflow.artifacts.evaluation import gate as run
+    from lesionflow.runtime.step import run_step
 
     return run_step("gate", run, evaluation=evaluation.path)

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Output
 
-from components.common.container_image import LEAN_IMAGE
+from lesionflow.runtime.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
@@ -27,11 +27,11 @@ def ingest(
         stored_size: shorter side of the stored images, pixels; smaller originals are kept as they came.
         max_quarantine: largest share of rows and images that may be left out.
     """
-    from components.common.files import finite
-    from components.common.step import run_step
-    from components.ingest.ingest import ingest as run
+    from lesionflow.components.ingest.ingest import ingest as run
+    from lesionflow.runtime.files import finite
+    from lesionflow.runtime.step import run_step
 
-    figures = run_step(
+    facts = run_step(
         "ingest",
         run,
         source=source,
@@ -42,5 +42,5 @@ def ingest(
         stored_size=stored_size,
         max_quarantine=max_quarantine,
     )
-    images.metadata.update(finite(figures))
-    quarantine.metadata["rows"] = figures["quarantined"]
+    images.metadata.update(finite(facts))
+    quarantine.metadata["rows"] = facts["quarantined"]

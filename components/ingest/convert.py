@@ -17,11 +17,11 @@ from pathlib import Path, PurePosixPath
 from joblib import cpu_count
 from PIL import Image
 
-from components.common.image_kind import ENDINGS
-from components.common.image_problem import ImageProblem, unreadable
-from components.common.image_reader import ReadImage, read_file, read_image, share_budget
-from components.common.pixel_budget import PixelBudget
-from components.common.source import UNREADABLE, Entry
+from lesionflow.data.image_kind import ENDINGS
+from lesionflow.data.image_problem import ImageProblem, unreadable
+from lesionflow.data.image_reader import ReadImage, read_file, read_image, share_budget
+from lesionflow.data.pixel_budget import PixelBudget
+from lesionflow.data.source import UNREADABLE, Entry
 
 _QUALITY = 95
 _BATCH = 16  # images per message between processes: small beside a shard, large beside a message's cost

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.markdown import cell, code, licence_name, render_card
-from components.common.page import load_template, render_page
-from components.common.source import PassedOver
-from components.common.taxonomy import DIAGNOSES, LABELS
-from components.ingest.metadata import OPTIONAL, Rejected
+from lesionflow.data.metadata import OPTIONAL, Rejected
+from lesionflow.data.source import PassedOver
+from lesionflow.reporting.markdown import cell, code, licence_name, render_card
+from lesionflow.reporting.page import load_template, render_page
+from lesionflow.taxonomy import DIAGNOSES, LABELS
 
 _HAM10000 = {
     "licence": (

@@ -7,22 +7,22 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.errors import UserError
-from components.common.files import whole_folder, write_json, write_text
-from components.common.image_table import DATA_CARD, README, read_metadata
-from components.common.progress import report
-from components.common.source import Source, local_source
-from components.common.tables import write_table
-from components.ingest.convert import Converted, convert_all
-from components.ingest.data_card import (
+from lesionflow.artifacts.images import DATA_CARD, README, read_metadata
+from lesionflow.artifacts.tables import write_table
+from lesionflow.components.ingest.convert import Converted, convert_all
+from lesionflow.components.ingest.data_card import (
     count_reasons,
     make_data_card,
     render_data_card,
     render_data_card_markdown,
 )
-from components.ingest.match import Matched, match_images
-from components.ingest.metadata import Rejected, find_metadata, parse_metadata
-from components.ingest.shards import write_shards
+from lesionflow.components.ingest.shards import write_shards
+from lesionflow.data.match import Matched, match_images
+from lesionflow.data.metadata import Rejected, find_metadata, parse_metadata
+from lesionflow.data.source import Source, local_source
+from lesionflow.errors import UserError
+from lesionflow.runtime.files import whole_folder, write_json, write_text
+from lesionflow.runtime.progress import report
 
 QUARANTINE_COLUMNS = ("item", "file", "reason")
 
@@ -51,7 +51,7 @@ def ingest(
         max_quarantine: largest share of rows and surplus images that may be left out, 0 to 1.
 
     Returns:
-        Figures for the artifact's metadata.
+        Metrics for the artifact's metadata.
 
     Raises:
         UserError: the source cannot be used, or too much of it would be left out.
@@ -93,7 +93,7 @@ def ingest(
         write_text(data_card, render_data_card(card))
     unused = f", {len(found.passed_over):,} files not used" if found.passed_over else ""
     text = f"{card['images']:,} images of {card['lesions']:,} lesions, {len(rejected)} quarantined{unused}"
-    report("figure", text=text)
+    report("headline", text=text)
     return {
         "images": card["images"],
         "lesions": card["lesions"],

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.common.image_table import SCHEMA, shard_name
-from components.ingest.convert import Converted
+from lesionflow.artifacts.images import SCHEMA, shard_name
+from lesionflow.components.ingest.convert import Converted
 
 _MOST_SHARDS = 8
 _LEAST_ROWS = 32  # per shard

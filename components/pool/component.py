@@ -5,7 +5,7 @@ from typing import List  # noqa: UP035  (kfp reads List only)
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Output
 
-from components.common.container_image import LEAN_IMAGE
+from lesionflow.runtime.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
@@ -29,16 +29,16 @@ def pool(
         images: the images that ingest wrote.
         scores: the score table of each fold, as evaluate wrote it.
         evaluations: the evaluation of each fold.
-        evaluation: one JSON file with the verdict, every figure, and where the folds' models and reports are.
-        metrics: the headline figures.
+        evaluation: one JSON file with the verdict, every metric, and where the folds' models and reports are.
+        metrics: the headline metrics.
         classification: the confusion matrix, and the ROC curve of melanoma against the rest.
         report: a self-contained HTML page.
         pooled: one row per image with its fold and its probabilities.
         policy: what the gate judges by: default (macro-F1 of at least 0.70), or a policy as JSON.
         seed: of the bootstrap intervals.
     """
-    from components.common.step import run_step
-    from components.pool.pool import pool as run
+    from lesionflow.components.pool.pool import pool as run
+    from lesionflow.runtime.step import run_step
 
     result = run_step(
         "pool",

@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.common.errors import UserError
-from components.common.files import write_json, write_text
-from components.common.image_table import read_data_card, read_metadata
-from components.common.metrics import measure
-from components.common.progress import report as tell
-from components.common.provenance import provenance
-from components.common.tables import PROBABILITY_COLUMNS, read_table, write_table
-from components.common.taxonomy import LABEL_INDEX, LABELS
-from components.evaluate.outcome import Outcome, conclude, images_digest, spoken_result
-from components.gate.gate import read_evaluation
-from components.gate.policy import check_pooled, load_policy
-from components.pool.report import render_report
+from lesionflow.artifacts.evaluation import read_evaluation
+from lesionflow.artifacts.images import read_data_card, read_metadata
+from lesionflow.artifacts.tables import PROBABILITY_COLUMNS, read_table, write_table
+from lesionflow.components.pool.report import render_report
+from lesionflow.errors import UserError
+from lesionflow.metrics.classification import measure
+from lesionflow.policy import check_pooled, load_policy
+from lesionflow.reporting.outcome import Outcome, conclude, images_digest, spoken_result
+from lesionflow.runtime.files import write_json, write_text
+from lesionflow.runtime.progress import report as tell
+from lesionflow.runtime.provenance import provenance
+from lesionflow.taxonomy import LABEL_INDEX, LABELS
 
 SCORE_COLUMNS = ("image_id", "lesion_id", "dx", "predicted", *PROBABILITY_COLUMNS)
 """Of the score table that evaluate writes."""
 
 METHOD = "out-of-fold predictions of {folds} models, each on lesions it never saw"
-"""What pooled figures are figures of."""
+"""What pooled metrics are metrics of."""
 
 
 def pool(
@@ -42,8 +42,8 @@ def pool(
 ) -> Outcome:
     """Judge a method by the predictions that k models made, each on the lesions it never saw.
 
-    The figures are those of all images together, as if one model had predicted them. That is not the mean
-    of the folds' figures, which are noisier: a rare class has a fifth of its images in each of five folds.
+    The metrics are those of all images together, as if one model had predicted them. That is not the mean
+    of the folds' metrics, which are noisier: a rare class has a fifth of its images in each of five folds.
     The intervals are of the choice of lesions, as in evaluate; how much k other models, trained on other
     lesions, would differ can be estimated from one cross-validation only with bias (Bengio and Grandvalet
     2004, "No unbiased estimator of the variance of k-fold cross-validation"), so the folds' spread is given
@@ -56,11 +56,11 @@ def pool(
         evaluation: JSON file to write, as evaluate writes it but for `model_sha256`, as there is no one model,
             and with `method`, `folds` (per fold: fold, images, lesions, macro_f1, macro_f1_interval, f1 per
             class) and `spread` of their macro-F1 (mean, standard_deviation, lowest, highest; or null).
-        metrics: JSON file to write: the headline figures.
+        metrics: JSON file to write: the headline metrics.
         classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
         report: HTML file to write.
         pooled: Parquet file to write: the score tables, one after the other, with `fold`, from 1.
-        policy: what the gate judges by, as `load_policy` understands it: averages and figures of classes.
+        policy: what the gate judges by, as `load_policy` understands it: averages and metrics of classes.
         seed: of the bootstrap.
 
     Raises:
@@ -114,9 +114,9 @@ def pool(
     )
     write_table(table, pooled)
     write_text(report, render_report(outcome.document, card, table, images))
-    outcome.write_figures(metrics, classification)
+    outcome.write_metrics(metrics, classification)
     write_json(evaluation, outcome.document)
-    tell("figure", text=spoken_result(measured, f"{len(table):,} images in {len(folds)} folds"))
+    tell("headline", text=spoken_result(measured, f"{len(table):,} images in {len(folds)} folds"))
     return outcome
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from components.common.metrics import AVERAGES, format_figure
-from components.common.page import load_template, render_page
-from components.common.pictures import PALETTE, new_figure, to_svg
-from components.common.tables import PROBABILITY_COLUMNS
-from components.common.taxonomy import DIAGNOSES, LABEL_INDEX, LABELS
-from components.evaluate.curves import draw_roc
-from components.evaluate.examples import format_sure, pick_examples
-from components.evaluate.report import STYLE
+from lesionflow.artifacts.tables import PROBABILITY_COLUMNS
+from lesionflow.metrics.classification import AVERAGES, format_metric
+from lesionflow.reporting.curves import draw_roc
+from lesionflow.reporting.examples import format_sure, pick_examples
+from lesionflow.reporting.page import load_template, render_page
+from lesionflow.reporting.pictures import PALETTE, new_figure, to_svg
+from lesionflow.reporting.report import STYLE
+from lesionflow.taxonomy import DIAGNOSES, LABEL_INDEX, LABELS
 
 
 def render_report(
@@ -25,7 +25,7 @@ def render_report(
     """Write the page that shows what a cross-validation found.
 
     Args:
-        evaluation: the content of the evaluation file; every figure on the page comes from it.
+        evaluation: the content of the evaluation file; every metric on the page comes from it.
         card: the data card of the images.
         scores: the pooled score table, one row per image.
         images: folder of the images artifact, for the examples.
@@ -49,7 +49,7 @@ def render_report(
         "wrong": examples.wrong,
         "errors": int((scores["dx"] != scores["predicted"].fillna("")).sum()),
     }
-    template = load_template(Path(__file__).with_name("report.html.j2"), figure=format_figure, sure=format_sure)
+    template = load_template(Path(__file__).with_name("report.html.j2"), metric=format_metric, sure=format_sure)
     style = STYLE.read_text(encoding="utf-8")
     synthetic = evaluation["data"]["synthetic"]
     title = f"lesionflow cross-validation: {evaluation['verdict']}" + (" (synthetic data)" if synthetic else "")
@@ -60,7 +60,7 @@ def draw_folds(folds: Sequence[Mapping[str, Any]], pooled: Mapping[str, Any]) ->
     """The F1 of each class and its macro-average: a dot per fold, a bar for all folds together.
 
     Args:
-        folds: per fold `fold`, `macro_f1` and `f1` of each class; a figure may be None.
+        folds: per fold `fold`, `macro_f1` and `f1` of each class; a metric may be None.
         pooled: the metrics of all images together.
 
     Returns:

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Markdown, Model
 
-from components.common.container_image import LEAN_IMAGE
+from lesionflow.runtime.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
@@ -36,8 +36,8 @@ def promote(
     Returns:
         URI of the version.
     """
-    from components.common.step import run_step
-    from components.promote.promote import promote as run
+    from lesionflow.components.promote.promote import promote as run
+    from lesionflow.runtime.step import run_step
 
     return run_step(
         "promote",

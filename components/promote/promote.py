@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from components.common import storage
-from components.common.errors import UserError
-from components.common.files import file_digest, finite, whole_folder, write_json
-from components.common.metrics import format_figure
-from components.common.model_folder import model_file
-from components.common.progress import report as tell
-from components.common.registry import (
+from lesionflow import storage
+from lesionflow.artifacts.evaluation import read_evaluation, read_verdict
+from lesionflow.artifacts.model_folder import model_file
+from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table, table_digest, write_table
+from lesionflow.errors import UserError
+from lesionflow.metrics.classification import format_metric
+from lesionflow.registry.champion import Standing, check_replace, move_champion
+from lesionflow.registry.versions import (
     CARD,
     MODEL_CARD,
     REPORT,
@@ -26,10 +27,9 @@ from components.common.registry import (
     published_card,
     version_uri,
 )
-from components.common.tables import SPLIT_COLUMNS, read_table, table_digest, write_table
-from components.gate.gate import read_evaluation, read_verdict
-from components.gate.judge import Verdict
-from components.promote.champion import Standing, check_replace, move_champion
+from lesionflow.runtime.files import file_digest, finite, whole_folder, write_json
+from lesionflow.runtime.progress import report as tell
+from lesionflow.verdict import Verdict
 
 
 def promote(
@@ -116,10 +116,10 @@ def _split(
     """
     digests = (document.get("data") or {}).get("tables") or {}
     tables: list[pd.DataFrame] = []
-    for fold, path in (("train", train), ("validation", validation), ("test", scores)):
-        table = read_table(path, SPLIT_COLUMNS[:-1]).assign(fold=fold)
-        if table_digest(table) != digests.get(fold):
-            raise UserError(f"{path} is not the {fold} table of {evaluation}; pass the files of one run.")
+    for subset, path in (("train", train), ("validation", validation), ("test", scores)):
+        table = read_table(path, SPLIT_COLUMNS[:-1]).assign(subset=subset)
+        if table_digest(table) != digests.get(subset):
+            raise UserError(f"{path} is not the {subset} table of {evaluation}; pass the files of one run.")
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
@@ -143,16 +143,18 @@ def _publish(files: _Files, registry: str, document: dict[str, Any], evaluation_
 
 
 def _tell(uri: str, standing: Standing, verdict: Verdict) -> None:
-    """Say what became of the version: in the log, to who watches, and in the figure of the step."""
+    """Say what became of the version: in the log, to who watches, and in the metric of the step."""
     print(f"Version {uri}: {standing.reason}", flush=True)
     version = uri.rsplit("/", 1)[-1]
     if standing.outcome == "published":
         tell("published", version=uri, champion=standing.rival, reason=standing.reason)
-        theirs, ours = format_figure(standing.rival_value), format_figure(verdict.value)
-        tell("figure", text=f"published; the champion stays, {theirs} against {ours}")
+        theirs, ours = format_metric(standing.rival_value), format_metric(verdict.value)
+        tell("headline", text=f"published; the champion stays, {theirs} against {ours}")
     else:
         tell("promoted", version=uri, reason=standing.reason)
-        tell("figure", text=f"version {version}" + (" is the champion already" if standing.outcome == "stands" else ""))
+        tell(
+            "headline", text=f"version {version}" + (" is the champion already" if standing.outcome == "stands" else "")
+        )
 
 
 def _copy(files: _Files, folder: Path) -> list[dict[str, Any]]:

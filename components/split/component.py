@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
 
-from components.common.container_image import LEAN_IMAGE
+from lesionflow.runtime.container_image import LEAN_IMAGE
 
 
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
@@ -40,11 +40,11 @@ def split(
         fold: which of these parts is the test set, from 0.
         duplicates: pairs of images that the duplicates step found; they are kept together likewise.
     """
-    from components.common.files import finite
-    from components.common.step import run_step
-    from components.split.split import split_images
+    from lesionflow.components.split.split import split_images
+    from lesionflow.runtime.files import finite
+    from lesionflow.runtime.step import run_step
 
-    figures = run_step(
+    facts = run_step(
         "split",
         split_images,
         images.path,
@@ -58,7 +58,7 @@ def split(
         fold=fold,
         found_pairs=duplicates.path if duplicates else "",
     )
-    shared = {name: figures[name] for name in ("left_out", "joined_lesions", "leak_check")}
-    train.metadata.update(finite({**figures["train"], **shared}))
-    validation.metadata.update(finite({**figures["validation"], **shared}))
-    test.metadata.update(finite({**figures["test"], **shared}))
+    shared = {name: facts[name] for name in ("left_out", "joined_lesions", "leak_check")}
+    train.metadata.update(finite({**facts["train"], **shared}))
+    validation.metadata.update(finite({**facts["validation"], **shared}))
+    test.metadata.update(finite({**facts["test"], **shared}))

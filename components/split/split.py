@@ -6,16 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.errors import UserError
-from components.common.image_table import read_metadata
-from components.common.progress import report
-from components.common.tables import SPLIT_COLUMNS, write_table
-from components.common.taxonomy import LABELS
-from components.split.assign import assign_folds, join_groups
-from components.split.leaks import check_no_leak
-from components.split.lists import read_found_pairs, read_ids, read_pairs
+from lesionflow.artifacts.images import read_metadata
+from lesionflow.artifacts.tables import SPLIT_COLUMNS, write_table
+from lesionflow.data.splitting.assign import assign_groups, join_groups
+from lesionflow.data.splitting.leaks import check_no_leak
+from lesionflow.data.splitting.lists import read_found_pairs, read_ids, read_pairs
+from lesionflow.errors import UserError
+from lesionflow.runtime.progress import report
+from lesionflow.taxonomy import LABELS
 
-FOLDS = ("train", "validation", "test")
+SUBSETS = ("train", "validation", "test")
 
 
 def split_images(
@@ -51,8 +51,8 @@ def split_images(
         found_pairs: CSV of the pairs that the duplicates step found; empty for none.
 
     Returns:
-        Figures: per fold `images`, `lesions` and `counts` per class; `left_out` images; `joined_lesions`;
-        and what the leak check covered.
+        Facts for the artifacts: per subset `images`, `lesions` and `counts` per class; `left_out` images;
+        `joined_lesions`; and what the leak check covered.
 
     Raises:
         UserError: bad shares, lists or folds, or a class with fewer lesions than folds.
@@ -65,20 +65,20 @@ def split_images(
     pairs += read_found_pairs(found_pairs, known) if found_pairs else []
     listed = read_ids(fixed_test, known) if fixed_test else None
     groups = join_groups(metadata, pairs)
-    sides = choose_folds(metadata, groups, listed, seed, validation_share, test_share, folds, fold)
+    sides = choose_subsets(metadata, groups, listed, seed, validation_share, test_share, folds, fold)
     checked = check_no_leak(metadata[sides != ""], sides[sides != ""], pairs)
-    figures = _write_tables(metadata.assign(fold=sides), tables)
-    sizes = " / ".join(f"{figures[side]['images']:,}" for side in FOLDS)
-    report("figure", text=f"{sizes} images, no lesion on two sides")
+    facts = _write_tables(metadata.assign(subset=sides), tables)
+    sizes = " / ".join(f"{facts[side]['images']:,}" for side in SUBSETS)
+    report("headline", text=f"{sizes} images, no lesion on two sides")
     return {
-        **figures,
+        **facts,
         "left_out": int((sides == "").sum()),
         "joined_lesions": metadata["lesion_id"].nunique() - groups.nunique(),
         "leak_check": {"passed": True, **{f"{name}_checked": count for name, count in checked.items()}},
     }
 
 
-def choose_folds(
+def choose_subsets(
     metadata: pd.DataFrame,
     groups: "pd.Series[str]",
     fixed_test: set[str] | None,
@@ -88,18 +88,18 @@ def choose_folds(
     folds: int = 0,
     fold: int = 0,
 ) -> "pd.Series[str]":
-    """The side of each row of `metadata`, one of FOLDS; "" for those that are left out beside a fixed test set."""
+    """The side of each row of `metadata`, one of SUBSETS; "" for those that are left out beside a fixed test set."""
     missing = [label for label in LABELS if label not in set(metadata["dx"])]
     if missing:
         raise UserError(f"There are no images of {', '.join(missing)}; expected images of all {len(LABELS)} classes.")
     train_share = 1 - validation_share - test_share
     if folds:
-        parts = assign_folds(metadata["dx"], groups, {f"fold {part + 1}": 1 / folds for part in range(folds)}, seed)
+        parts = assign_groups(metadata["dx"], groups, {f"fold {part + 1}": 1 / folds for part in range(folds)}, seed)
         held_out = parts == f"fold {fold + 1}"
         left_out = pd.Series(False, index=metadata.index)
     elif fixed_test is None:
         shares = {"train": train_share, "validation": validation_share, "test": test_share}
-        return assign_folds(metadata["dx"], groups, shares, seed)
+        return assign_groups(metadata["dx"], groups, shares, seed)
     else:
         held_out = metadata["image_id"].isin(fixed_test)
         missing = [label for label in LABELS if label not in set(metadata.loc[held_out, "dx"])]
@@ -113,24 +113,24 @@ def choose_folds(
     shares = {"train": train_share / both, "validation": validation_share / both}
     sides = pd.Series("", index=metadata.index)
     sides[held_out] = "test"
-    sides[rest] = assign_folds(metadata.loc[rest, "dx"], groups[rest], shares, seed)
+    sides[rest] = assign_groups(metadata.loc[rest, "dx"], groups[rest], shares, seed)
     return sides
 
 
 def _write_tables(metadata: pd.DataFrame, tables: Mapping[str, str | Path]) -> dict[str, Any]:
-    """Write a table per fold, sorted by image id, and count what is in it."""
+    """Write a table per subset, sorted by image id, and count what is in it."""
     table = metadata[list(SPLIT_COLUMNS)].sort_values("image_id", ignore_index=True)
-    figures: dict[str, Any] = {}
-    for fold in FOLDS:
-        part = table[table["fold"] == fold]
-        write_table(part, tables[fold])
+    facts: dict[str, Any] = {}
+    for subset in SUBSETS:
+        part = table[table["subset"] == subset]
+        write_table(part, tables[subset])
         counts = part["dx"].value_counts()
-        figures[fold] = {
+        facts[subset] = {
             "images": len(part),
             "lesions": part["lesion_id"].nunique(),
             "counts": {label: int(counts[label]) for label in LABELS},
         }
-    return figures
+    return facts
 
 
 def _require_shares(validation_share: float, test_share: float, seed: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command import RECIPE, Site
 
-from pipelines.synth import write_synthetic
+from lesionflow.data.synthetic.dataset import write_synthetic
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_changed_data_is_noticed_though_its_path_is_the_same(site, unbroken, tmp
     assert digest("before") != digest("after")
 
 
-def test_a_step_alone_gives_the_figures_of_the_run(unbroken, tmp_path):
+def test_a_step_alone_gives_the_metrics_of_the_run(unbroken, tmp_path):
     summary = summary_of(unbroken)
     inputs: list[str] = []
     for name in ("images", "train", "validation", "test", "model"):

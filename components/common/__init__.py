@@ -1,1 +1,0 @@
-"""What several steps share, one noun per file."""

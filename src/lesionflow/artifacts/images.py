@@ -1,0 +1,91 @@
+"""The images artifact: a folder of Parquet shards, one row per image, bytes beside metadata.
+
+The `image` column is a struct `{bytes, path}`, the Hugging Face convention, so that
+`datasets.load_dataset` opens the folder as it is. Beside the shards lies `data_card.json`, and `README.md`
+with the same for people and data hubs.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lesionflow.errors import UserError
+
+SCHEMA = pa.schema(
+    [
+        pa.field("image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])),
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("lesion_id", pa.string(), nullable=False),
+        pa.field("dx", pa.string(), nullable=False),
+        pa.field("dx_type", pa.string()),
+        pa.field("age", pa.float32()),  # years
+        pa.field("sex", pa.string()),
+        pa.field("localization", pa.string()),
+        pa.field("dataset", pa.string()),  # acquisition source, in newer copies of the metadata only
+        pa.field("width", pa.int32(), nullable=False),  # of the stored image, pixels
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),  # of the original's decoded RGB pixels and shape
+    ]
+)
+
+METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
+DATA_CARD = "data_card.json"
+README = "README.md"
+
+
+def shard_name(index: int, count: int) -> str:
+    """File name of shard `index` of `count`, as in images-00000-of-00008.parquet."""
+    return f"images-{index:05d}-of-{count:05d}.parquet"
+
+
+def shards(folder: str | Path) -> list[Path]:
+    """The shards of an images artifact, in order.
+
+    Raises:
+        UserError: the folder holds no shards.
+    """
+    found = sorted(Path(folder).glob("images-*-of-*.parquet"))
+    if not found:
+        raise UserError(
+            f"{folder} holds no image shards (images-00000-of-...parquet); "
+            "expected the images artifact that the ingest step wrote."
+        )
+    return found
+
+
+def read_metadata(folder: str | Path) -> pd.DataFrame:
+    """Everything but the image bytes, one row per image, in shard order."""
+    return pd.concat(
+        [pd.read_parquet(shard, columns=list(METADATA_COLUMNS)) for shard in shards(folder)],
+        ignore_index=True,
+    )
+
+
+def read_images(folder: str | Path, image_ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield (image_id, encoded bytes) of the wanted images in shard order, a row group in memory at a time."""
+    wanted = set(image_ids)
+    for shard in shards(folder):
+        with pq.ParquetFile(shard) as file:
+            for batch in file.iter_batches(batch_size=256, columns=["image_id", "image"]):
+                ids = batch.column("image_id").to_pylist()
+                encoded = batch.column("image").field("bytes")
+                for row, image_id in enumerate(ids):
+                    if image_id in wanted:
+                        yield image_id, encoded[row].as_py()
+
+
+def read_data_card(folder: str | Path) -> dict[str, Any]:
+    """The data card that ingest wrote beside the shards.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(folder) / DATA_CARD
+    if not path.is_file():
+        raise UserError(f"{folder} has no {DATA_CARD}; expected the images artifact that the ingest step wrote.")
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,4 @@
+"""The summary that every run leaves."""
+
+SUMMARY = "summary.json"
+"""Its name in the folder of a run."""

@@ -1,0 +1,1 @@
+"""What is private, patched or process-wide of Keras, TensorFlow and KFP."""

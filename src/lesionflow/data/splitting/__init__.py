@@ -1,0 +1,1 @@
+"""Which lesion goes to which subset."""

@@ -1,0 +1,1 @@
+"""What Kubernetes says of nodes, pods and permissions."""

@@ -1,0 +1,1 @@
+"""What a run on the cluster does: followed, shown, stopped."""

@@ -1,0 +1,75 @@
+"""`lesionflow run`: the whole pipeline on this machine."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from lesionflow import profile as cluster
+from lesionflow.local.backend import Backend
+from lesionflow.local.runner import Interrupted, run_pipeline
+from lesionflow.local.summary import print_summary, write_summary
+from lesionflow.local.workspace import Workspace
+from lesionflow.pipelines import cross_validation
+from lesionflow.pipelines.training import TASKS, define_training_pipeline
+from lesionflow.runtime.run_display import RunDisplay
+from lesionflow.runtime.run_outcome import Outcome, judge_run
+
+
+def run(
+    arguments: Mapping[str, Any],
+    workspace: Workspace,
+    backend: Backend,
+    console: Console,
+    verbose: bool,
+    folds: int | None = None,
+) -> int:
+    """Run the training pipeline, or the cross-validation pipeline, and show it.
+
+    Args:
+        arguments: of the pipeline.
+        workspace: where everything is kept.
+        backend: how tasks are run.
+        console: where everything is shown.
+        verbose: whether the tasks' raw output is shown too.
+        folds: of a cross-validation; None to train one model.
+
+    Returns:
+        The exit code: 0 passed, 1 a step failed, 2 bad input, 3 the gate refused, 128 + signal.
+
+    Raises:
+        UserError: the workspace is in use or cannot be written, or the backend cannot run tasks here.
+    """
+    started = time.time()
+    if folds is None:
+        pipeline, step_names, steps = define_training_pipeline(cluster.LOCAL), TASKS, list(TASKS.values())
+    else:
+        pipeline = cross_validation.define_cross_validation_pipeline(cluster.LOCAL, folds)
+        step_names, steps = cross_validation.TASKS, cross_validation.steps_of(folds)
+    with workspace.locked() as lock:
+        folder = workspace.new_run()
+        with RunDisplay(console, steps, verbose) as display:
+            try:
+                events = run_pipeline(
+                    pipeline,
+                    arguments,
+                    step_names,
+                    workspace,
+                    folder,
+                    lock,
+                    display.watch,
+                    backend,
+                    steps=steps,
+                )
+                outcome = judge_run(events, folder)
+            except Interrupted as interrupt:
+                events = interrupt.events
+                outcome = Outcome("interrupted", str(interrupt), 128 + interrupt.signal)
+        summary = write_summary(
+            folder, events, outcome.status, outcome.error, time.time() - started, int(arguments["seed"])
+        )
+        workspace.show_latest(folder)
+    print_summary(console, summary, folder)
+    outcome.show(console, folder)
+    return outcome.code

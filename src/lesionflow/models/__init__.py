@@ -1,0 +1,1 @@
+"""The network: its backbones, weights, and the finished classifier."""

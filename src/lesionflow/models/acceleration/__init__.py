@@ -1,0 +1,1 @@
+"""What makes the network compute faster and changes nothing that it computes."""

@@ -1,0 +1,1 @@
+"""Probabilities for images outside any run."""

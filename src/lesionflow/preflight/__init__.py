@@ -1,0 +1,1 @@
+"""What can be known before the work, asked before the work."""

@@ -1,0 +1,170 @@
+"""Which version is in use: of two runs that finish in any order, the better one.
+
+The pointer is moved by compare and swap. A promotion reads it, compares the two versions by the
+gate's metric, and writes only over the very pointer that it read; if another run was faster, it
+compares again.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Literal, get_args
+
+from lesionflow import storage
+from lesionflow.errors import UserError
+from lesionflow.metrics.classification import AVERAGES
+from lesionflow.registry.versions import CHAMPION, named_version, read_card
+
+Replace = Literal["better", "always"]
+"""When a version takes the place of the champion: if it is better, or whatever it is."""
+
+_PATIENCE = 600.0  # seconds; a store that always answers "conflict" is broken
+_LONGEST_PAUSE = 2.0  # seconds
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What became of a version."""
+
+    outcome: Literal["promoted", "stands", "published"]
+    """It is the champion now; it was already; or it lies in the registry beside a champion that stays."""
+    reason: str
+    """Why, in a sentence or two."""
+    rival: str | None = None
+    """The version it was compared with."""
+    rival_value: float | None = None
+    """That one's value of the gate's metric."""
+
+
+def check_replace(text: str) -> Replace:
+    """Understand the parameter `replace_champion`.
+
+    Raises:
+        UserError: it is neither.
+    """
+    for choice in get_args(Replace):
+        if text == choice:
+            return choice
+    raise UserError(f"replace_champion is {text!r}; expected {' or '.join(get_args(Replace))}.")
+
+
+def move_champion(registry: str, card: Mapping[str, Any], replace: Replace = "better") -> Standing:
+    """Make a version the champion if it is better than the one in use, or unconditionally.
+
+    Equal is not better: the version in use stays. A model of real data takes the place of one of synthetic data,
+    never the other way round unless `always`. A pointer that names no version, or a version that
+    is no longer whole, can be used by nobody and is replaced. A champion that was judged by another
+    metric is compared by this version's metric, which its card has too.
+
+    Args:
+        registry: folder or bucket prefix.
+        card: of the complete version.
+        replace: `always` skips the comparison.
+
+    Raises:
+        UserError: the registry cannot be read or written.
+    """
+    uri = storage.join(registry, CHAMPION)
+    pointer = (json.dumps(_pointer(card), indent=2, allow_nan=False) + "\n").encode()
+    card_of = cache(partial(read_card, registry))  # a champion's card stays as it is
+    deadline = time.monotonic() + _PATIENCE
+    pause, tried = 0.02, None
+    while True:
+        found = storage.read_versioned(uri)
+        standing = _compare(card, found[0] if found else None, card_of, replace)
+        if standing.outcome == "stands" and tried:
+            return tried  # that write did arrive; only its answer was lost
+        if standing.outcome != "promoted":
+            return standing
+        try:
+            storage.replace(uri, pointer, expected=found[1] if found else None)
+            return standing
+        except storage.Conflict:
+            # Each conflict means that some run got through, so a crowd of any size comes to its end.
+            if time.monotonic() > deadline:
+                raise UserError(f"Other runs keep changing {uri}; promote again when they are done.") from None
+            tried = standing
+            time.sleep(random.uniform(0, pause))
+            pause = min(_LONGEST_PAUSE, 2 * pause)
+
+
+def _pointer(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What one wants to know of the champion at a glance."""
+    metric = card["gate"]["metric"]
+    return {
+        "version": card["version"],
+        "promoted_at": card["created"],
+        "metric": metric,
+        "value": card["metrics"][metric],
+        "fingerprint": _data(card, "fingerprint"),
+        "test_set": _data(card, "test_set"),
+    }
+
+
+def _compare(
+    card: Mapping[str, Any],
+    pointer: bytes | None,
+    card_of: Callable[[str], Mapping[str, Any] | None],
+    replace: Replace,
+) -> Standing:
+    """What a promotion does that found this pointer."""
+    if pointer is None:
+        return Standing("promoted", "It is the first champion of this registry.")
+    old = named_version(pointer)
+    if old == card["version"]:
+        return Standing("stands", "It is the champion already.")
+    rival = card_of(old) if old else None
+    if not old or rival is None:
+        why = f"{old} is not complete" if old else "its pointer names no version"
+        return Standing("promoted", f"It replaces a champion that cannot be used: {why}.")
+    metric = card["gate"]["metric"]
+    value, standard = card["metrics"][metric], _number(rival, metric)
+    against = "no metric" if standard is None else f"{standard:.4f}"
+    metrics = f"{AVERAGES[metric]} {value:.4f} against {against}"
+    note = _note(card, rival)
+    # Metrics of made-up images say nothing about skin, however high they are.
+    made_up, rival_made_up = (bool(_data(of, "synthetic")) for of in (card, rival))
+    if rival_made_up and not made_up:
+        return Standing("promoted", f"It replaces {old}, which was trained on synthetic data.", old, standard)
+    if replace == "always":
+        return Standing("promoted", f"It replaces {old}, better or not ({metrics}).{note}", old, standard)
+    if made_up and not rival_made_up:
+        kept = f"It was published, but {old} stays the champion: that was trained on real data, this on synthetic."
+        return Standing("published", kept, old, standard)
+    if standard is None or value > standard:
+        return Standing("promoted", f"It is better than {old} ({metrics}).{note}", old, standard)
+    than = "no better than that" if value == standard else "worse"
+    return Standing(
+        "published",
+        f"It was published, but {old} stays the champion: the new one is {than} ({metrics}).{note} "
+        "To use it all the same, promote it with `lesionflow step promote ... --set replace_champion=always`.",
+        old,
+        standard,
+    )
+
+
+def _note(card: Mapping[str, Any], rival: Mapping[str, Any]) -> str:
+    """What limits the comparison, as sentences with a space before each."""
+    note = ""
+    metric, other = card["gate"]["metric"], str((rival.get("gate") or {}).get("metric"))
+    if other != metric:
+        note += f" The champion was judged by {AVERAGES.get(other, other)}."
+    for field, what in (("test_set", "test sets"), ("fingerprint", "data")):
+        ours, theirs = _data(card, field), _data(rival, field)
+        if ours and theirs:
+            if ours != theirs:
+                note += f" The two were measured on different {what}, so their metrics do not really compare."
+            break
+    return note
+
+
+def _data(card: Mapping[str, Any], field: str) -> Any:
+    return (card.get("data") or {}).get(field)
+
+
+def _number(card: Mapping[str, Any], metric: str) -> float | None:
+    value = (card.get("metrics") or {}).get(metric)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,217 @@
+"""`lesionflow compare`: runs side by side, on the test images that all of them scored."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lesionflow import storage
+from lesionflow.artifacts.summary import SUMMARY
+from lesionflow.artifacts.tables import PROBABILITY_COLUMNS, read_table
+from lesionflow.errors import UserError
+from lesionflow.metrics.classification import AVERAGES, classification_metrics, predicted_classes
+from lesionflow.metrics.paired import Difference, paired_differences
+from lesionflow.registry.versions import CARD, CHAMPION, SCORES, champion_uri
+from lesionflow.taxonomy import LABEL_INDEX, LABELS
+
+COLUMNS = ("image_id", "lesion_id", "dx", *PROBABILITY_COLUMNS)
+RECALLS = tuple(f"recall:{label}" for label in LABELS)
+METRICS = (*AVERAGES, *RECALLS)
+"""What is compared: the averages, and the recall of each class."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One side of a comparison."""
+
+    name: str
+    document: Mapping[str, Any]
+    """Its summary, or its card."""
+    scores: pd.DataFrame
+    """COLUMNS of the images that it was tested on, indexed by `image_id`."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs, on the test images that all of them scored."""
+
+    runs: tuple[Run, ...]
+    images: int
+    lesions: int
+    metrics: tuple[dict[str, float | None], ...]
+    """Of each run: METRICS on those images."""
+    differences: tuple[dict[str, Difference], ...]
+    """Of each run but the first: it minus the first."""
+    changed: dict[str, list[str]]
+    """Setting -> its value in each run, where they are not all the same; "—" where a run does not say."""
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {
+            "runs": [
+                {
+                    "name": run.name,
+                    "verdict": run.document.get("verdict"),
+                    "tested_on": len(run.scores),
+                    "metrics": metrics,
+                }
+                for run, metrics in zip(self.runs, self.metrics, strict=True)
+            ],
+            "images": self.images,
+            "lesions": self.lesions,
+            "differences": [
+                {"run": run.name, "minus": self.runs[0].name, "metrics": found}
+                for run, found in zip(self.runs[1:], self.differences, strict=True)
+            ],
+            "changed": self.changed,
+        }
+
+
+def compare(places: Sequence[str]) -> Comparison:
+    """Compare runs with the first one.
+
+    Every run is judged on lesions it was not trained on, so images that all have scored are new to all.
+
+    Args:
+        places: of each run: its folder (with `summary.json`), a version in a registry, or a registry, of which the
+            champion is taken; the last two local, gs:// or s3://.
+
+    Raises:
+        UserError: there are fewer than two, one has no scores, or they share no images or contradict each other.
+    """
+    if len(places) < 2:
+        raise UserError("There is nothing to compare with; name two runs or more.")
+    runs = tuple(map(_read, places))
+    first, *others = runs
+    shared = first.scores.index
+    for run in others:
+        shared = shared.intersection(run.scores.index, sort=False)
+    if not len(shared):
+        raise UserError(
+            f"No image was scored by all of {', '.join(run.name for run in runs)}; "
+            "compare runs that share test images, as those of one data set and one split do."
+        )
+    aligned = [run.scores.loc[shared] for run in runs]
+    for run, rows in zip(others, aligned[1:], strict=True):
+        _require_agreement(first, run, aligned[0], rows)
+    labels = aligned[0]["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+    lesion_ids = aligned[0]["lesion_id"].tolist()
+    probabilities = [rows[list(COLUMNS[3:])].to_numpy(np.float64) for rows in aligned]
+    for run, given in zip(runs, probabilities, strict=True):
+        if invalid := int((predicted_classes(given) < 0).sum()):
+            raise UserError(
+                f"The model of {run.name} gave probabilities that are not numbers for {invalid} of the images, "
+                "so it compares with nothing; leave it out."
+            )
+    return Comparison(
+        runs,
+        len(shared),
+        len(set(lesion_ids)),
+        tuple(_metrics(labels, given) for given in probabilities),
+        tuple(
+            paired_differences(
+                labels, given, probabilities[0], lesion_ids, int(first.document.get("seed") or 0), names=METRICS
+            )
+            for given in probabilities[1:]
+        ),
+        _changed([_settings(run.document) for run in runs]),
+    )
+
+
+def _read(place: str) -> Run:
+    """A run by its folder, or by its place in a registry."""
+    summary = storage.join(place, SUMMARY)
+    if storage.exists(summary):
+        document = _document(summary)
+        name = Path(summary).resolve().parent.name
+        path = (document.get("artifacts") or {}).get("scores")
+        if not path:
+            status = document.get("status")
+            raise UserError(f"{place} was not evaluated (its status: {status}); compare runs that were.")
+        if not Path(path).is_file():
+            raise UserError(f"The scores of {place} are gone: there is no {path}; run it again, or leave it out.")
+        return Run(name, document, _scores(path))
+    if storage.exists(storage.join(place, CHAMPION)):
+        place = champion_uri(place)
+    if not storage.exists(storage.join(place, CARD)):
+        raise UserError(
+            f"{place} is neither a run ({SUMMARY}), nor a version ({CARD}) or a registry ({CHAMPION}) of lesionflow."
+        )
+    name = place.rstrip("/").rsplit("/", 1)[-1]
+    if not storage.exists(storage.join(place, SCORES)):
+        raise UserError(f"The version {place} holds no {SCORES}; it was promoted by an older lesionflow.")
+    with tempfile.TemporaryDirectory() as folder:
+        scores = storage.download(storage.join(place, SCORES), folder)
+        return Run(name, _document(storage.join(place, CARD)), _scores(scores))
+
+
+def _document(uri: str) -> dict[str, Any]:
+    try:
+        document = json.loads(storage.read_bytes(uri))
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise UserError(f"{uri} is not the JSON object that lesionflow wrote; leave that run out.")
+    return document
+
+
+def _scores(path: str | Path) -> pd.DataFrame:
+    table = read_table(path, COLUMNS)
+    if table["image_id"].duplicated().any():
+        raise UserError(f"{path} has an image twice; expected the score table that lesionflow wrote.")
+    return table.set_index("image_id")
+
+
+def _require_agreement(first: Run, other: Run, ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    for column, what in (("dx", "class"), ("lesion_id", "lesion")):
+        differ = ours.index[(ours[column] != theirs[column]).to_numpy()]
+        if len(differ):
+            image = differ[0]
+            raise UserError(
+                f"{first.name} and {other.name} do not agree on the {what} of {len(differ)} images (the first: "
+                f"{image}, {ours.at[image, column]} or {theirs.at[image, column]}), so their data are not the same; "
+                "compare runs on the same metadata."
+            )
+
+
+def _metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
+    measured = classification_metrics(labels, probabilities)
+    recalls = {f"recall:{label}": entry["recall"] for label, entry in measured["per_class"].items()}
+    return {name: measured[name] for name in AVERAGES} | recalls
+
+
+def _settings(document: Mapping[str, Any]) -> dict[str, str]:
+    """What may explain a difference, as flat names."""
+    training, data = (document.get(name) or {} for name in ("training", "data"))
+    rows = ((data.get("counts") or {}).get("train") or {}).values()
+    settings = {
+        "recipe": training.get("recipe"),
+        "seed": document.get("seed"),
+        "weights": training.get("weights"),
+        "versions": training.get("versions"),
+        "method": document.get("method"),
+        "data": {name: data.get(name) for name in ("source", "fingerprint", "test_set")},
+        "training images": sum(rows) or None,
+    }
+    return _flat({name: value for name, value in settings.items() if value is not None})
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= _flat(item, f"{prefix}{key}.")
+        elif item is not None:
+            flat[f"{prefix}{key}"] = str(item)
+    return flat
+
+
+def _changed(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    names = dict.fromkeys(name for each in settings for name in each)
+    values = {name: [each.get(name, "—") for each in settings] for name in names}
+    return {name: found for name, found in values.items() if len(set(found)) > 1}

@@ -1,0 +1,1 @@
+"""Pages, cards and plots."""

@@ -1,0 +1,35 @@
+"""What made a model, besides its data and its recipe: the code and the container image."""
+
+import hashlib
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import lesionflow
+from lesionflow.runtime.step_digest import sources
+
+IMAGE_VARIABLE = "LESIONFLOW_IMAGE"
+"""The container image that a task runs in, as the pipeline names it: on a cluster `repository@sha256:...`."""
+
+
+def provenance() -> dict[str, str | None]:
+    """The version of lesionflow, the digest of its steps' code, and the image; None for what is not known.
+
+    A process that is no container has no image, and code that was not installed has no version.
+    """
+    try:
+        lesionflow = version("lesionflow")
+    except PackageNotFoundError:
+        lesionflow = None
+    return {"lesionflow": lesionflow, "code": code_digest(), "image": os.environ.get(IMAGE_VARIABLE) or None}
+
+
+def code_digest() -> str:
+    """SHA-256 over the sources of all steps, in hexadecimal: the adapters and what of lesionflow they import."""
+    root = Path(lesionflow.__file__).parent
+    steps = [path.parent.name for path in root.glob("components/*/component.py")]
+    digest = hashlib.sha256()
+    for path in sorted(set[Path]().union(*map(sources, steps))):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""One fine-tune step: batches, augmentation, losses, epochs, checkpoints."""
