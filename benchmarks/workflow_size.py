@@ -3,15 +3,16 @@
     .venv/bin/python benchmarks/workflow_size.py [--folds 5]
 
 Past 1 MB Argo compresses a Workflow, and Kubeflow Pipelines' API no longer follows the run. The structure is that of
-the recorded Workflows (tests/recordings): which node carries what, what KFP's launcher and Argo add, artifacts and
-their metadata. What we decide of it is put in anew: the components' specifications, the adapters' source, and the
-texts of recipe and policy.
+the recorded Workflows in tests/support/recordings: which node has what, what KFP's launcher and Argo add,
+artifacts and their metadata. What we decide of it is put in anew: the components' specifications, the
+adapters' source, and the texts of recipe and policy.
 """
 
 import argparse
 import base64
 import gzip
 import json
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ from lesionflow.policy import load_policy
 from lesionflow.profile import load_profile
 from lesionflow.recipe import load_recipe
 
-RECORDINGS = Path(__file__).parents[1] / "tests" / "recordings" / "kfp-2.17" / "kubernetes"
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+from recordings import in_present_words, recorded
+
 LIMIT = 1 << 20
 """Bytes of a Workflow from which Argo compresses it."""
 
@@ -52,9 +55,9 @@ class Spec:
 
 def recorded_nodes(name: str) -> list[dict[str, Any]]:
     """Argo's nodes of a recorded Workflow."""
-    status = json.loads(gzip.decompress((RECORDINGS / f"{name}.json.gz").read_bytes()))["status"]
+    status = recorded(f"kubernetes/{name}.json.gz")["status"]
     nodes = json.loads(gzip.decompress(base64.b64decode(status["compressedNodes"])))
-    return list(nodes.values())
+    return in_present_words(list(nodes.values()))
 
 
 def nodes_of_step(nodes: list[dict[str, Any]], task: str) -> list[dict[str, Any]]:
@@ -117,7 +120,7 @@ def _compact(value: Any) -> str:
 
 def specification(spec: Spec, now: bool) -> int:
     """Bytes of the Workflow's own specification, which counts too: as recorded, or with our part as it is now."""
-    workflow = json.loads(gzip.decompress((RECORDINGS / "workflow-succeeded-compressed.json.gz").read_bytes()))
+    workflow = recorded("kubernetes/workflow-succeeded-compressed.json.gz")
     if now:
         texts = {"components": spec.components, "implementations": spec.executors}
         for parameter in workflow["spec"]["arguments"]["parameters"]:

@@ -16,7 +16,7 @@ def gate(evaluation: Input[Artifact]) -> str:
     Returns:
         The word "passed".
     """
-    from lesionflow.artifacts.evaluation import gate as run
+    from lesionflow.components.gate.gate import gate as run
     from lesionflow.runtime.step import run_step
 
     return run_step("gate", run, evaluation=evaluation.path)

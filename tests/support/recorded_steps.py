@@ -5,7 +5,7 @@ from typing import Any
 
 from every_adapter import adapter
 from launcher import Launcher, Ran
-from recordings import recorded
+from recordings import in_present_words, recorded
 
 RECORDED = (
     "fingerprint", "ingest", "duplicates", "split", "balance", "finetune", "finetune-2", "finetune-3", "evaluate",
@@ -33,7 +33,7 @@ class Chain:
 
 def executor_input(task: str) -> dict[str, Any]:
     """As recorded but for the backbone: EfficientNet would make these tests take minutes and show nothing more."""
-    given: dict[str, Any] = recorded(f"executor-input/{task}.json")
+    given: dict[str, Any] = in_present_words(recorded(f"executor-input/{task}.json"))
     values = given["inputs"].get("parameterValues", {})
     if "recipe" in values:
         values["recipe"] = values["recipe"].replace('"efficientnetv2b0"', '"tiny"')

@@ -111,7 +111,7 @@ def test_helpers_end_with_the_process_that_started_them(tmp_path: Path):
     (tmp_path / "x.tif").write_bytes(TIFF)
     program = (
         "import os, signal, sys\n"
-        "from components.common import image_helper\n"
+        "from lesionflow.data import image_helper\n"
         "from lesionflow.data.image_reader import read_image\n"
         "with read_image(open(sys.argv[1], 'rb').read()): pass\n"
         "print(image_helper._idle[0]._process.pid, flush=True)\n"

@@ -280,7 +280,7 @@ def test_memory_does_not_grow_with_the_number_of_threads(tmp_path: Path):
     program = (
         "import sys\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
-        "from components.common import image_reader\n"
+        "from lesionflow.data import image_reader\n"
         "from lesionflow.data.pixel_budget import PixelBudget\n"
         "image_reader.share_budget(PixelBudget(64_000_000))\n"
         "content = open(sys.argv[1], 'rb').read()\n"

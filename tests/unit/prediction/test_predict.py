@@ -228,7 +228,7 @@ def test_a_killed_process_is_gone_on_with(model, many, tmp_path):
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from pipelines import predict as module\n"
+        "from lesionflow.prediction import predict as module\n"
         "module._BATCH = 4\n"
         "def watch(done, total):\n"
         "    if done >= 12: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -63,7 +63,7 @@ def test_a_step_that_ends_worse_than_it_began_keeps_its_start_and_says_so(
         changes = {"full": {**RECIPE["full"], "learning_rate": rate}}
         metrics[rate] = data.finetune(tmp_path / f"model-{rate}", "full", start=str(partial), changes=changes)
         events = [json.loads(line) for file in folder.iterdir() for line in file.read_text().splitlines()]
-        return next(event["text"] for event in events if event["event"] == "metric")
+        return next(event["text"] for event in events if event["event"] == "headline")
 
     before = pd.read_csv(partial / "history.csv")["val_macro_f1"].max()
     said = shown(0.5)
@@ -290,7 +290,7 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(
     ("column", "value", "sentence"),
     [
         ("dx", "wart", "label 'wart'"),
-        ("sampling_weight", -1.0, "column draws"),
+        ("sampling_weight", -1.0, "column sampling_weight"),
         ("weight", float("nan"), "column weight"),
         ("image_id", "absent", "1 of 112 images are not in"),
     ],

@@ -195,7 +195,7 @@ def test_order_number_of_threads_and_memory_do_not_matter(
     contents: list[tuple[bytes, bytes]] = []
     for turn, threads in enumerate((1, 4, 2)):
         for module in ("features", "shortlist"):
-            monkeypatch.setattr(f"lesionflow.components.duplicates.{module}.cpu_count", lambda threads=threads: threads)
+            monkeypatch.setattr(f"lesionflow.data.near_duplicates.{module}.cpu_count", lambda threads=threads: threads)
         if turn == 2:
             assert "in a file" not in capfd.readouterr().out
             monkeypatch.setenv(VARIABLE, "1000")

@@ -270,7 +270,7 @@ def test_the_same_split_is_the_same_bytes(tmp_path: Path):
         ({"folds": -5}, "folds is -5"),
         ({"folds": 5, "fold": 5}, "fold is 5; expected one of the 5 folds"),
         ({"folds": 5, "fold": -1}, "fold is -1"),
-        ({"folds": 42}, "42 folds need at least 42"),
+        ({"folds": 42}, "42 subsets need at least 42"),
         ({"folds": 5, "fixed_test": "list.csv"}, "exclude each other"),
     ],
 )
