@@ -118,7 +118,7 @@ def _metadata(source: Source) -> list[str]:
         if storage.is_remote(source.root) and source.zips:
             return []  # it may lie in a zip, whose checksum counts already
         raise
-    tables = [metadata.table, *([metadata.groupings] if metadata.groupings else [])]
+    tables = [metadata.table, *([metadata.companion] if metadata.companion else [])]
     return [hashlib.sha256(table.data).hexdigest() for table in tables]
 
 

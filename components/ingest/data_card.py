@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from lesionflow.data.metadata import OPTIONAL, Rejected
+from lesionflow.data.layouts.layout import OPTIONAL
+from lesionflow.data.metadata import Rejected
 from lesionflow.data.source import PassedOver
 from lesionflow.reporting.markdown import cell, code, licence_name, render_card
 from lesionflow.reporting.page import load_template, render_page

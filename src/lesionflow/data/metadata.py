@@ -1,12 +1,5 @@
-"""HAM10000 metadata in the forms in which it is found: which file it is, and what its rows say.
+"""Metadata of lesions in any layout in which it is found: which file it is, and what its rows say."""
 
-Accepted are the Dataverse and Kaggle table (`lesion_id, image_id, dx, ...`; comma, semicolon or
-tab) and the ISIC challenge's one-hot table (`image, MEL, NV, BCC, AKIEC, BKL, DF, VASC`), the
-latter with its lesion groupings (`image, lesion_id, ...`) where they lie beside it.
-"""
-
-import csv
-import io
 import math
 import re
 from dataclasses import dataclass
@@ -14,16 +7,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lesionflow.data.image_kind import IMAGE_ENDINGS
-from lesionflow.data.source import Entry, Source, read
+from lesionflow.data.layouts import layout_of
+from lesionflow.data.layouts.layout import OPTIONAL, REQUIRED, Layout
+from lesionflow.data.source import Source, read
+from lesionflow.data.table_file import TableFile
 from lesionflow.errors import UserError
 from lesionflow.taxonomy import LABELS, SEXES
 
-REQUIRED = ("image_id", "lesion_id", "dx")
-OPTIONAL = ("dx_type", "age", "sex", "localization", "dataset")
 MAXIMUM_AGE = 120  # years
 
-_MISSING = frozenset({"", "na", "n/a", "nan", "none", "null"})
-_DELIMITERS = "\t,;"
 _ENDING = rf"(?:{'|'.join(map(re.escape, sorted(IMAGE_ENDINGS)))})$"
 
 
@@ -32,41 +24,14 @@ class NoMetadata(UserError):
 
 
 @dataclass(frozen=True)
-class Table:
-    """A file of the source that is metadata, by its header."""
-
-    entry: Entry
-    data: bytes
-    delimiter: str
-    columns: tuple[str, ...]
-    """Lower case."""
-
-    @property
-    def is_one_hot(self) -> bool:
-        """Whether a column per label holds the diagnosis."""
-        return {"image", *LABELS} <= set(self.columns)
-
-    @classmethod
-    def sniff(cls, entry: Entry, data: bytes) -> "Table | None":
-        """The file as a table, or None if its first line is no header of several columns."""
-        lines = data[: 2**16].splitlines()
-        try:
-            header = lines[0].decode("utf-8-sig") if lines else ""
-        except UnicodeDecodeError:
-            return None
-        delimiter = max(_DELIMITERS, key=header.count)
-        names = next(csv.reader([header], delimiter=delimiter), [])
-        columns = tuple(name.strip().lower() for name in names)
-        return cls(entry, data, delimiter, columns) if len(columns) > 1 else None
-
-
-@dataclass(frozen=True)
 class Metadata:
     """The metadata files of a source."""
 
-    table: Table
-    groupings: Table | None
-    """Lesion of each image, where the table itself has no lesions."""
+    table: TableFile
+    layout: Layout
+    """Of the table."""
+    companion: TableFile | None
+    """What the layout reads beside the table."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +65,16 @@ def find_metadata(source: Source) -> Metadata:
         NoMetadata: there is none.
         UserError: there are several, or one that lacks columns.
     """
-    tables = [table for entry in source.tables if (table := Table.sniff(entry, read(source, entry)))]
+    tables = [table for entry in source.tables if (table := TableFile.sniff(entry, read(source, entry)))]
     named = {table.entry.name: table for table in tables if "metadata" in table.entry.stem.lower()}
-    complete = {table.data: table for table in tables if table.is_one_hot or set(REQUIRED) <= set(table.columns)}
+    complete = {table.data: (table, layout) for table in tables if (layout := layout_of(table))}
     if len(complete) > 1:
-        names = ", ".join(sorted(table.entry.name for table in complete.values()))
+        names = ", ".join(sorted(table.entry.name for table, _ in complete.values()))
         raise UserError(
             f"{source.uri} holds several metadata tables ({names}); keep the one that belongs to the images."
         )
-    for table in complete.values():
-        groupings = [each for each in tables if each.data != table.data and {"image", "lesion_id"} <= set(each.columns)]
-        return Metadata(table, groupings[0] if table.is_one_hot and groupings else None)
+    for table, layout in complete.values():
+        return Metadata(table, layout, layout.companion(table, [each for each in tables if each.data != table.data]))
     almost = [table for table in tables if "image_id" in table.columns] or list(named.values())
     if almost:
         table = almost[0]
@@ -133,22 +97,8 @@ def parse_metadata(metadata: Metadata) -> Parsed:
         UserError: the file as a whole cannot be read.
     """
     table = metadata.table
-    frame = _read_rows(table)
+    frame, warnings = metadata.layout.read(table, metadata.companion)
     total = len(frame)
-    if not total:
-        raise UserError(f"The metadata {table.entry.name} has a header but no rows.")
-    warnings: list[str] = []
-    if table.is_one_hot:
-        frame = _from_one_hot(frame)
-        frame["lesion_id"] = frame["image_id"]
-        if metadata.groupings:
-            frame = _with_lesions(frame, _read_rows(metadata.groupings))
-        else:
-            warnings.append(
-                f"{table.entry.name} says nothing about lesions, so every image counts as a lesion of its own: images "
-                "of one lesion may end up on both sides of the split, and the measured quality may be too good. "
-                "Add ISIC2018_Task3_Training_LesionGroupings.csv, or use HAM10000_metadata."
-            )
     frame = frame.reindex(columns=[*REQUIRED, *OPTIONAL]).astype("str")
     frame["image_id"] = frame["image_id"].str.replace(_ENDING, "", case=False, regex=True)
     for column in ("dx", "dx_type", "sex", "localization"):
@@ -160,47 +110,6 @@ def parse_metadata(metadata: Metadata) -> Parsed:
         warnings.append(f"Lesions with more than one diagnosis: {len(split_lesions)} (the first: {split_lesions[0]}).")
     rows = frame.sort_values("image_id", ignore_index=True)
     return Parsed(rows, total, rejected + repeated, warnings)
-
-
-def _read_rows(table: Table) -> pd.DataFrame:
-    """All cells as stripped strings, NaN where missing; the index is the line in the file."""
-    try:
-        frame = pd.read_csv(
-            io.BytesIO(table.data),
-            sep=table.delimiter,
-            header=0,
-            names=list(table.columns),
-            index_col=False,
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=True,
-        )
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' ParserError is a ValueError
-        problem = " ".join(str(error).split()).rstrip(".")
-        raise UserError(
-            f"The metadata {table.entry.name} cannot be read ({problem}); save it as CSV in UTF-8."
-        ) from None
-    for name in frame.columns:
-        column = frame[name].str.strip()
-        frame[name] = column.mask(column.str.lower().isin(_MISSING))
-    frame.index = pd.RangeIndex(2, len(frame) + 2)
-    return frame
-
-
-def _from_one_hot(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns image_id and dx; dx is missing unless exactly one label is 1."""
-    ones = frame[list(LABELS)].apply(pd.to_numeric, errors="coerce") == 1
-    dx = ones.idxmax(axis=1).where(ones.sum(axis=1) == 1, None)
-    return pd.DataFrame({"image_id": frame["image"], "dx": dx.astype(object)}, index=frame.index)
-
-
-def _with_lesions(frame: pd.DataFrame, groupings: pd.DataFrame) -> pd.DataFrame:
-    """Take lesion_id, and dx_type where it is told, from the ISIC lesion groupings."""
-    known = groupings.drop_duplicates("image").set_index("image")
-    frame["lesion_id"] = frame["image_id"].map(known["lesion_id"])
-    if "diagnosis_confirm_type" in known:
-        frame["dx_type"] = frame["image_id"].map(known["diagnosis_confirm_type"])
-    return frame
 
 
 def _validate(frame: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[Rejected]]:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import lesionflow
+from lesionflow.runtime.discover import find_all
 
 VARIABLE = "LESIONFLOW_STEP_DIGEST"
 """In a local task's environment, for kfp.local's cache key; nothing reads it."""
@@ -87,4 +88,7 @@ def _imports(source: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    if source.name == "__init__.py" and find_all.__module__ in names:  # its modules find themselves
+        package = ".".join(source.parent.relative_to(ROOT).parts)
+        names.update(f"{package}.{module.stem}" for module in source.parent.glob("*.py") if module != source)
     return names

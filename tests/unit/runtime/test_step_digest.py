@@ -61,6 +61,17 @@ def test_editing_a_shared_module_changes_the_steps_that_import_it(digests):
     assert not changed & {"fingerprint", "ingest", "split", "balance", "gate"}
 
 
+def test_adding_a_module_that_is_found_by_itself_changes_the_steps_that_look_for_it(digests):
+    folder, compute = digests
+    before = compute()
+
+    (folder / "src/lesionflow/data/layouts/another.py").write_text("LAYOUT = None\n")
+
+    changed = _changed(before, compute())
+    assert "ingest" in changed
+    assert not changed & {"split", "balance", "finetune", "gate"}
+
+
 def test_editing_the_reports_template_changes_evaluate(digests):
     folder, compute = digests
     before = compute()

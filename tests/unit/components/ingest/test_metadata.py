@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lesionflow.data.metadata import Metadata, Parsed, Table, parse_metadata
+from lesionflow.data.layouts import layout_of
+from lesionflow.data.metadata import Metadata, Parsed, parse_metadata
 from lesionflow.data.source import Entry
+from lesionflow.data.table_file import TableFile
 from lesionflow.taxonomy import LABELS
 
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
@@ -59,12 +61,15 @@ def write(table: list[dict[str, Any]], layout: dict[str, Any]) -> bytes:
 
 
 def parse(data: bytes, groupings: bytes | None = None) -> Parsed:
-    def table(name: str, content: bytes) -> Table:
-        found = Table.sniff(Entry(name, "", len(content), None), content)
+    def file(name: str, content: bytes) -> TableFile:
+        found = TableFile.sniff(Entry(name, "", len(content), None), content)
         assert found is not None
         return found
 
-    return parse_metadata(Metadata(table("meta.csv", data), table("groups.csv", groupings) if groupings else None))
+    table = file("meta.csv", data)
+    layout = layout_of(table)
+    assert layout is not None
+    return parse_metadata(Metadata(table, layout, file("groups.csv", groupings) if groupings else None))
 
 
 def cells(parsed: Parsed) -> list[dict[str, Any]]:

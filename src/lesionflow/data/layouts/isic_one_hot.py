@@ -1,0 +1,49 @@
+"""The table of the ISIC challenge: `image, MEL, NV, BCC, AKIEC, BKL, DF, VASC`, a column per diagnosis.
+
+Lesions come from the challenge's groupings (`image, lesion_id, ...`), where they lie beside it.
+"""
+
+import pandas as pd
+
+from lesionflow.data.layouts.layout import Layout
+from lesionflow.data.table_file import TableFile
+from lesionflow.taxonomy import LABELS
+
+
+class IsicOneHot(Layout):
+    """A row per image, 1 in the column of its diagnosis and 0 in the others."""
+
+    def knows(self, table: TableFile) -> bool:
+        """Whether each diagnosis has its column."""
+        return {"image", *LABELS} <= set(table.columns)
+
+    def companion(self, table: TableFile, others: list[TableFile]) -> TableFile | None:
+        """The lesion groupings."""
+        return next((each for each in others if {"image", "lesion_id"} <= set(each.columns)), None)
+
+    def read(self, table: TableFile, companion: TableFile | None) -> tuple[pd.DataFrame, list[str]]:
+        """Turn columns into labels; a label is missing unless exactly one column is 1."""
+        cells = table.rows()
+        ones = cells[list(LABELS)].apply(pd.to_numeric, errors="coerce") == 1
+        dx = ones.idxmax(axis=1).where(ones.sum(axis=1) == 1, None)
+        frame = pd.DataFrame({"image_id": cells["image"], "dx": dx.astype(object)}, index=cells.index)
+        if companion:
+            return _with_lesions(frame, companion.rows()), []
+        frame["lesion_id"] = frame["image_id"]
+        return frame, [
+            f"{table.entry.name} says nothing about lesions, so every image counts as a lesion of its own: images "
+            "of one lesion may end up on both sides of the split, and the measured quality may be too good. "
+            "Add ISIC2018_Task3_Training_LesionGroupings.csv, or use HAM10000_metadata."
+        ]
+
+
+def _with_lesions(frame: pd.DataFrame, groupings: pd.DataFrame) -> pd.DataFrame:
+    """Take lesion_id, and dx_type where it is told, from the groupings."""
+    known = groupings.drop_duplicates("image").set_index("image")
+    frame["lesion_id"] = frame["image_id"].map(known["lesion_id"])
+    if "diagnosis_confirm_type" in known:
+        frame["dx_type"] = frame["image_id"].map(known["diagnosis_confirm_type"])
+    return frame
+
+
+LAYOUT = IsicOneHot()

@@ -1,0 +1,35 @@
+"""Things that are found by themselves: a package of them grows by adding a file."""
+
+import importlib
+import pkgutil
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def find_all(package: str, name: str, kind: type[T]) -> dict[str, T]:
+    """Import the modules of a package and collect what each of them defines under one name.
+
+    Call it from the `__init__.py` of that package, so that `step_digest` knows that its modules count.
+
+    Args:
+        package: `__name__` of the package that calls.
+        name: of the object; modules that do not define it are passed over, such as what the others share.
+        kind: what each object has to be.
+
+    Returns:
+        Name of the module, without its package -> its object; in the order of the modules' names.
+
+    Raises:
+        TypeError: one of the objects is of another kind.
+    """
+    found: dict[str, T] = {}
+    path = importlib.import_module(package).__path__
+    for module in sorted(each.name for each in pkgutil.iter_modules(path)):
+        thing = getattr(importlib.import_module(f"{package}.{module}"), name, None)
+        if thing is None:
+            continue
+        if not isinstance(thing, kind):
+            raise TypeError(f"{package}.{module}.{name} is {thing!r}; expected a {kind.__name__}")
+        found[module] = thing
+    return found
