@@ -66,13 +66,13 @@ def test_a_store_that_refuses_is_named_and_nothing_after_it_holds(
 def test_artifacts_that_arrive_whole_hold(tmp_path: Path, page: Path, capsys: pytest.CaptureFixture[str]):
     artifacts = {
         "table": HandedOver(str(page), TABLE),
-        "metrics": HandedOver(str(page), {"share": 0.25}),
+        "measured": HandedOver(str(page), {"share": 0.25}),
         "page": HandedOver(str(page), {}),
     }
 
     run(tmp_path, str(tmp_path / "folder"), artifacts=artifacts)
 
-    assert held(capsys)[-3:] == ["table", "metrics", "page"]
+    assert held(capsys)[-3:] == ["table", "measured", "page"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_artifacts_that_arrive_whole_hold(tmp_path: Path, page: Path, capsys: py
         ("table", {}, "page", "metadata of the table"),
         ("table", {"strategy": {"struct": "sqrt"}}, "page", "metadata of the table"),
         ("table", TABLE, "missing", "table is not at"),
-        ("metrics", {}, "page", "metric arrived"),
+        ("measured", {}, "page", "metric arrived"),
         ("page", {}, "missing", "begins with 'nothing'"),
     ],
 )
@@ -130,5 +130,5 @@ def test_its_steps_say_all_that_held(ran: dict[str, list[Ran]]):
         for task in ("contract", "contract-2")
     }
     assert said["contract"] == {*GIVEN, "store", "swaps"}
-    assert said["contract-2"] == {*GIVEN, "store", "swaps", "table", "metrics", "page", "retry"}
+    assert said["contract-2"] == {*GIVEN, "store", "swaps", "table", "measured", "page", "retry"}
     assert "writing to its log for 1 s more" in ran["contract"][0].log

@@ -227,7 +227,7 @@ def test_folds_that_may_not_run_yet_count() -> None:
     steps = [Step(task) for task in argo.BEFORE] + [Step("split", fold=fold) for fold in range(2)]
     run = run_state(argo.workflow(steps, "r", name=argo.FOLDED, folds=5))
     split = run.steps()["split"]
-    assert (run.folds, split.status, split.metric) == (5, "running", "done in 2 of 5 folds")
+    assert (run.folds, split.status, split.headline) == (5, "running", "done in 2 of 5 folds")
 
 
 def test_folds_are_pooled_when_all_are_done() -> None:
