@@ -141,7 +141,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
         Args:
             source: folder, gs:// or s3:// prefix with images and metadata.
             registry: folder, gs:// or s3:// prefix that receives the model if it passes the gate.
-            recipe: a preset (best, quick, seed), or a recipe as JSON.
+            recipe: a preset (best, published, quick), or a recipe as JSON.
             weights: imagenet, none, or the path, gs:// or s3:// URI of a weights file.
             seed: of the split, the batch order and the augmentation.
             policy: what the gate judges by: default (macro-F1 of at least 0.70), or a policy as JSON.

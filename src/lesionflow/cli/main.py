@@ -53,7 +53,7 @@ def run(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="best, quick, seed, demo, or a YAML or JSON file.", show_default="quick; demo on synthetic data"
+            help="best, published, quick, demo, or a YAML or JSON file.", show_default="quick; demo on synthetic data"
         ),
     ] = None,
     weights: Annotated[

@@ -1,6 +1,5 @@
 """The compiled pipeline is what a cluster expects."""
 
-import json
 import re
 import subprocess
 import sys
@@ -219,29 +218,12 @@ def test_what_runs_in_the_lean_image_does_not_need_keras():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_the_compiled_pipeline_is_the_golden_one(profile, files, snapshot):
-    """After a wanted change: scripts/test --snapshot-update tests/unit/pipelines/test_compile.py."""
-    assert _golden(files[profile]) == snapshot
-
-
-def _golden(file: Path) -> str:
-    spec, platform = _documents(file)
-    for executor in spec["deploymentSpec"]["executors"].values():
-        executor["container"]["command"] = ["(the adapter's source)"]  # else every comment would be a diff
-    return json.dumps([spec, platform], indent=1, sort_keys=True)
-
-
 @pytest.fixture(scope="module")
 def folded(tmp_path_factory) -> Path:
     """The cross-validation pipeline of five folds, for GKE."""
     file = tmp_path_factory.mktemp("folded") / "cv.yaml"
     assert compile_pipeline(file, load_profile("gke"), PINS, kubernetes_manifest=False, folds=5) == []
     return file
-
-
-def test_the_compiled_cross_validation_is_the_golden_one(folded, snapshot):
-    assert _golden(folded) == snapshot
 
 
 def test_the_tasks_of_a_fold_ask_for_what_the_training_pipelines_do(folded, files):
