@@ -5,7 +5,6 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import lesionflow
 from lesionflow.runtime.step_digest import sources
 
 IMAGE_VARIABLE = "LESIONFLOW_IMAGE"
@@ -26,7 +25,7 @@ def provenance() -> dict[str, str | None]:
 
 def code_digest() -> str:
     """SHA-256 over the sources of all steps, in hexadecimal: the adapters and what of lesionflow they import."""
-    root = Path(lesionflow.__file__).parent
+    root = Path(__file__).parents[1]
     steps = [path.parent.name for path in root.glob("components/*/component.py")]
     digest = hashlib.sha256()
     for path in sorted(set[Path]().union(*map(sources, steps))):

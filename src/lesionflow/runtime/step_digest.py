@@ -12,13 +12,12 @@ import os
 from functools import cache
 from pathlib import Path
 
-import lesionflow
 from lesionflow.runtime.discover import find_all
 
 VARIABLE = "LESIONFLOW_STEP_DIGEST"
 """In a local task's environment, for kfp.local's cache key; nothing reads it."""
 
-ROOT = Path(lesionflow.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def step_digest(step: str) -> str:
