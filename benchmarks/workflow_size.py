@@ -21,8 +21,8 @@ from typing import Any, cast
 
 import yaml
 
-from lesionflow.cli.short_text import short_policy, short_recipe
 from lesionflow.kubeflow.compile import compile_pipeline
+from lesionflow.kubeflow.short_text import short_policy, short_recipe
 from lesionflow.pipelines.cross_validation import AFTER, BEFORE, EACH_FOLD
 from lesionflow.pipelines.training import TASKS
 from lesionflow.policy import load_policy

@@ -1,14 +1,16 @@
-"""What the pipeline may be asked to do on a cluster, judged before anything is sent."""
+"""What the pipeline may be asked to do on a cluster, checked before anything is sent."""
 
 from collections.abc import Collection, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 from lesionflow.errors import UserError
+from lesionflow.kubeflow.short_text import short_policy, short_recipe
 from lesionflow.models.published_weights import check_published
+from lesionflow.pipelines.cross_validation import check_folds
 from lesionflow.policy import PRESETS as POLICIES
-from lesionflow.policy import check_pooled, load_policy
+from lesionflow.policy import Policy, check_pooled, load_policy
 from lesionflow.recipe import PRESETS, load_recipe
 from lesionflow.runtime.container_image import WEIGHTS_FOLDER
 from lesionflow.storage import is_remote
@@ -54,6 +56,61 @@ def check_values(parameters: Mapping[str, Any], options: Mapping[str, str] | Non
             check_pooled(policy)
 
 
+def checked_parameters(
+    values: Mapping[str, Any],
+    recipe: str,
+    policy: Policy,
+    folds: int | None,
+    registry: str | None,
+    fixed_test: str,
+) -> dict[str, Any]:
+    """The parameters of a run, as the options of `submit` ask for it.
+
+    Args:
+        values: those parameters that training and cross-validation have in common.
+        recipe: a preset's name, or a file of this machine.
+        policy: of the gate.
+        folds: of a cross-validation; None for a training.
+        registry: for promoted models; a training needs one, a cross-validation takes none.
+        fixed_test: list of the test images; empty for none.
+
+    Raises:
+        UserError: an option is missing or wrong, or a run on a cluster would fail of it.
+    """
+    parameters = {**values, "recipe": short_recipe(load_recipe(recipe)), "policy": short_policy(policy)}
+    if folds is not None:
+        check_folds(folds, fixed_test, registry)
+    elif registry is None:
+        raise UserError("--registry is missing; give the gs:// or s3:// prefix for promoted models, or --folds.")
+    else:
+        parameters |= {"registry": registry, "fixed_test": fixed_test}
+    options = {name: f"--{name.replace('_', '-')}" for name in parameters}
+    check_values(parameters, options | {"source": "--data"})
+    return parameters
+
+
+def with_contents(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what a recipe's or a policy's file says where it is named, as pods see no file of this machine.
+
+    Raises:
+        UserError: the file is none of a recipe, or of a policy.
+    """
+    read = dict(parameters)
+    for name, contents in (("recipe", _recipe_in), ("policy", _policy_in)):
+        value = read.get(name)
+        if isinstance(value, str) and value.endswith((".yaml", ".yml", ".json")) and Path(value).is_file():
+            read[name] = contents(value)
+    return read
+
+
+def _recipe_in(file: str) -> str:
+    return short_recipe(load_recipe(file))
+
+
+def _policy_in(file: str) -> str:
+    return short_policy(load_policy(file))
+
+
 def check_uri(option: str, uri: str, words: tuple[str, ...] = ()) -> str:
     """Refuse a place that pods cannot see.
 
@@ -83,6 +140,6 @@ def _check_sent(option: str, text: str, presets: Collection[str]) -> None:
     """A preset, or the recipe or policy itself: pods see no file of this machine."""
     if text not in presets and "\n" not in text and not text.lstrip().startswith("{"):
         raise UserError(
-            f"{option} {text} is no preset, and pods see no file of this machine; expected one of "
-            f"{', '.join(presets)}, or the {option.lstrip('-')} itself as JSON."
+            f"{option} {text} is no preset, and there is no such file here; expected one of {', '.join(presets)}, "
+            f"a YAML or JSON file, or the {option.lstrip('-')} itself as JSON."
         )

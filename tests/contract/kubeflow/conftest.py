@@ -11,7 +11,7 @@ from in_process import TOKEN, Command, run_here
 from kfp_api import strict
 from kfp_api.server import KfpApiServer
 
-from lesionflow.kubeflow import submit
+from lesionflow.kubeflow import submission
 from lesionflow.kubeflow.client import transport
 from lesionflow.kubeflow.client.settings import _SECRETS, _VARIABLES
 from lesionflow.kubeflow.runs import follow, logs, run_reader
@@ -80,7 +80,7 @@ def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _compiled: dict[str,
     pins = {name: f"example.com/{name.replace(':', '-')}@sha256:{index:064x}" for index, name in enumerate(names)}
     monkeypatch.setattr(images, "PINS_FILE", tmp_path / "digests.json")
     images.write_pins(pins)
-    compile_pipeline = submit.compile_pipeline
+    compile_pipeline = submission.compile_pipeline
 
     def compile_once(output: Path, profile: Any, pins: Any, kubernetes_manifest: bool, folds: int | None) -> list[str]:
         key = repr((profile, pins, folds))
@@ -90,4 +90,4 @@ def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _compiled: dict[str,
         output.write_text(_compiled[key])
         return []
 
-    monkeypatch.setattr(submit, "compile_pipeline", compile_once)
+    monkeypatch.setattr(submission, "compile_pipeline", compile_once)

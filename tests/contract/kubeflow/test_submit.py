@@ -10,7 +10,7 @@ import yaml
 from in_process import Command
 from kfp_api.server import Fault, KfpApiServer
 
-from lesionflow.kubeflow import submit as module
+from lesionflow.kubeflow import submission as module
 from lesionflow.preflight import starting_weights
 
 ARGUMENTS = ("submit", "--data", "gs://bucket/data", "--registry", "gs://bucket/registry")

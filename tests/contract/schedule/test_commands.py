@@ -9,7 +9,9 @@ import yaml
 from kfp_api.server import KfpApiServer
 
 from lesionflow.cli import main as cli
+from lesionflow.policy import load_policy
 from lesionflow.profile import load_profile
+from lesionflow.recipe import load_recipe
 
 
 @pytest.fixture
@@ -154,6 +156,23 @@ def test_what_others_made_is_left_to_them(api: KfpApiServer, schedule: Any, sche
     assert "several schedules named 'weekly'" in err
 
 
+def test_a_recipe_and_a_policy_may_be_files_whose_contents_are_sent(
+    api: KfpApiServer, schedule: Any, schedule_file: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\nbatch_size: 8\n")
+    (tmp_path / "gate.yaml").write_text("clauses:\n- {kind: average, metric: accuracy, at_least: 0.8}\n")
+    file = schedule_file(parameters="{source: gs://b/d, recipe: mine.yaml, policy: gate.yaml}")
+    assert schedule("apply", file)[0] == 0
+    sent = only(api)["runtime_config"]["parameters"]
+    assert load_recipe(sent["recipe"]).batch_size == 8
+    assert load_policy(sent["policy"]).headline.metric == "accuracy"
+    assert "nothing to do" in schedule("apply", file)[1]
+
+    (tmp_path / "mine.yaml").write_text("name: mine\nbatch_size: 16\n")
+    assert "created, disabled" in schedule("apply", file)[1]
+    assert load_recipe(only(api)["runtime_config"]["parameters"]["recipe"]).batch_size == 16
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -164,9 +183,9 @@ def test_what_others_made_is_left_to_them(api: KfpApiServer, schedule: Any, sche
         ({"parameters": "{source: /home/me/data}"}, "source /home/me/data is a path of this machine, which pods"),
         ({"parameters": "{source: gs://b/d, weights: mine.h5}"}, "weights mine.h5 is a path of this machine"),
         ({"parameters": "{source: gs://b/d, weights: /opt/weights/../x}"}, "leads out of its folder"),
-        ({"parameters": "{source: gs://b/d, recipe: mine.yaml}"}, "recipe mine.yaml is no preset, and pods see no"),
+        ({"parameters": "{source: gs://b/d, recipe: mine.yaml}"}, "recipe mine.yaml is no preset, and there is no"),
         ({"parameters": "{source: gs://b/d, recipe: '{\"name\": 1}'}"}, "The recipe in the given text is not valid"),
-        ({"parameters": "{source: gs://b/d, policy: mine.yaml}"}, "policy mine.yaml is no preset, and pods see no"),
+        ({"parameters": "{source: gs://b/d, policy: mine.yaml}"}, "policy mine.yaml is no preset, and there is no"),
         (
             {"parameters": "{source: gs://b/d, policy: '{\"clauses\": [7]}'}"},
             "The policy in the given text is not valid",

@@ -11,7 +11,8 @@ from lesionflow.kubeflow.compile import uploaded_as
 from lesionflow.kubeflow.schedule.reconcile import apply
 from lesionflow.kubeflow.schedule.recurring import Server
 from lesionflow.kubeflow.schedule.spec import Schedule, load_schedule
-from lesionflow.kubeflow.submit import prepare, send
+from lesionflow.kubeflow.send import send
+from lesionflow.kubeflow.submission import prepare
 from lesionflow.profile import load_profile
 
 PARAMETERS = {"source": "gs://b/d", "registry": "gs://b/r"}

@@ -13,9 +13,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lesionflow.cli.short_text import short_policy, short_recipe
 from lesionflow.components.gate.component import gate
 from lesionflow.kubeflow.compile import compile_pipeline
+from lesionflow.kubeflow.short_text import short_policy, short_recipe
 from lesionflow.kubeflow.slim import without_comments
 from lesionflow.policy import DEFAULT, Average, OfClass, OperatingPoint, Policy, Subgroup, floor, load_policy
 from lesionflow.profile import load_profile

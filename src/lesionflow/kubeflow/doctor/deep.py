@@ -7,7 +7,7 @@ from lesionflow.kubeflow.doctor.findings import Finding, Status, fine
 from lesionflow.kubeflow.doctor.show import DoctorDisplay
 from lesionflow.kubeflow.doctor.subject import Subject
 from lesionflow.kubeflow.runs.run_reader import RunReader
-from lesionflow.kubeflow.submit import check_pinned
+from lesionflow.kubeflow.submission import check_pinned
 from lesionflow.pipelines import contract
 
 

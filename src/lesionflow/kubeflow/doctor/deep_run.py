@@ -22,7 +22,8 @@ from lesionflow.kubeflow.runs.judge import judge
 from lesionflow.kubeflow.runs.logs import Logs
 from lesionflow.kubeflow.runs.run_reader import RunReader
 from lesionflow.kubeflow.runs.task_state import FINISHED, RunState, TaskState
-from lesionflow.kubeflow.submit import Submission, describe, send
+from lesionflow.kubeflow.send import send
+from lesionflow.kubeflow.submission import Submission, describe
 from lesionflow.pipelines import contract
 from lesionflow.runtime.run_outcome import FAILED, Outcome
 

@@ -35,6 +35,22 @@ def task_of(step: str) -> str:
     raise UserError(f"There is no step {step!r}; expected one of {', '.join(TASKS.values())}.")
 
 
+def begun(state: RunState, run_id: str) -> list[str]:
+    """The steps of a run that have begun, in order.
+
+    Args:
+        state: of the run.
+        run_id: KFP's id of it.
+
+    Raises:
+        UserError: none has.
+    """
+    found = [name for name, step in state.steps().items() if step.status not in ("waiting", "reused")]
+    if not found:
+        raise UserError(f"No step of the run {run_id} has begun; see `lesionflow status {run_id}`.")
+    return found
+
+
 @dataclass(frozen=True)
 class Logs:
     """Reads logs of runs.

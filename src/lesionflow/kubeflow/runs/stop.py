@@ -42,7 +42,7 @@ def stop_run(client: kfp.Client, run: Any) -> str:
     )
 
 
-def ask_to_stop(client: kfp.Client, run_id: str, console: Console) -> None:
+def offer_to_stop(client: kfp.Client, run_id: str, console: Console) -> None:
     """After Ctrl-C: ask, on a terminal, whether to stop the run; elsewhere say that it goes on, and how to stop it.
 
     A second Ctrl-C leaves at once, and the run goes on.

@@ -8,10 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lesionflow.kubeflow.schedule.desired import Desired, Observed
 from lesionflow.kubeflow.schedule.reconcile import Step
-from lesionflow.kubeflow.schedule.recurring import Desired, Observed, Server
+from lesionflow.kubeflow.schedule.recurring import Server
 from lesionflow.kubeflow.schedule.spec import Schedule
-from lesionflow.kubeflow.schedule.view import next_times, settings
+from lesionflow.kubeflow.schedule.view import LEFT_BEHIND, is_left_behind, next_times, settings, trigger, version
+
+_RESULTS = {"SUCCEEDED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CANCELED": "[red]✗[/]"}
 
 
 def say(console: Console, text: str, mark: str = "[green]✓[/]", why: str = "") -> None:
@@ -54,6 +57,31 @@ def next_runs(
     say(console, f"Next: {', '.join(minute(moment) for moment in future)} {zone.key}", mark="")
     if schedule.cron:
         say(console, f"if the server's time zone is {zone.key}; --timezone says otherwise", mark="     ")
+
+
+def show_all(console: Console, server: Server, zone: ZoneInfo) -> None:
+    """The schedules that were made from files, as a table; times are in `zone`."""
+    schedules = sorted(server.ours(), key=lambda each: (each.name, each.created_at))
+    if not schedules:
+        say(console, "There is none; `lesionflow schedule apply FILE` makes one", mark="")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "trigger", f"next ({zone.key})", "version", "last run"):
+        table.add_column(title, overflow="fold")
+    for each in schedules:
+        last = server.last_run(each.id)
+        since = (last.scheduled_at or last.created_at) if last else None
+        future = next_times(each.run, since, each.created_at, datetime.now(UTC), zone, 1) if each.active else []
+        table.add_row(
+            escape(each.name),
+            escape(trigger(each.run)),
+            "[yellow]paused[/]" if not each.active else minute(future[0]) if future else "ended",
+            escape(version(each.run, server)),
+            f"{_RESULTS.get(str(last.state), '▸')} {since.astimezone(zone):%Y-%m-%d}" if last and since else "—",
+        )
+    console.print(table, highlight=False)
+    if left := [each.name for each in schedules if is_left_behind(each.run, server)]:
+        say(console, f"{', '.join(left)}: {LEFT_BEHIND}", mark="[yellow]![/]")
 
 
 def past(step: Step) -> str:

@@ -20,7 +20,8 @@ from lesionflow.errors import UserError
 from lesionflow.kubeflow.client import transport
 from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.transport import Refused, Unanswered
-from lesionflow.kubeflow.schedule.recurring import Desired, Observed, Server
+from lesionflow.kubeflow.schedule.desired import Desired, Observed
+from lesionflow.kubeflow.schedule.recurring import Server
 
 _MOST_STEPS = 200
 """Far more than a healthy server needs; so that two who apply different files in turns come to an end."""

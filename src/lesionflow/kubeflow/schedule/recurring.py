@@ -1,12 +1,9 @@
 """Schedules on the server: Kubeflow's recurring runs, read and written through its API."""
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any, cast
 
 import kfp
@@ -17,6 +14,7 @@ from lesionflow.kubeflow.client import transport
 from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.transport import Refused, Unanswered
 from lesionflow.kubeflow.runs.runs import find_experiment, where_equal
+from lesionflow.kubeflow.schedule.desired import Desired, Observed
 from lesionflow.kubeflow.schedule.parameters import check_parameters, pipeline_name
 from lesionflow.kubeflow.schedule.spec import LATEST, Schedule
 from lesionflow.kubeflow.values import check_uri, check_values
@@ -26,87 +24,12 @@ _MARK = re.compile(r"\[lesionflow ([0-9a-f]{16})\]")
 """In the description: the one field that is ours to fill and that the server keeps as it is."""
 
 
-@dataclass(frozen=True)
-class Observed:
-    """A recurring run as the server has it."""
-
-    id: str
-    name: str
-    digest: str
-    """Of the file it was made from; empty if it was not made by us."""
-    active: bool
-    created_at: datetime
-    run: api.V2beta1RecurringRun = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class Desired:
-    """What a file asks for, with the server's ids for its names."""
-
-    schedule: Schedule
-    pipeline_id: str
-    version_id: str
-    """Empty for the latest at each run."""
-    experiment: str
-    experiment_id: str
-    """Empty if there is none of that name yet."""
-
-    @property
-    def digest(self) -> str:
-        """Of everything that cannot be changed in place, so all but `paused`.
-
-        Compared instead of the fields: the server fills some in (a service account), and an apply must not
-        replace a schedule for ever because of one that it fills in some day.
-        """
-        named = {"paused", "profile", "pipeline", "version", "experiment"}
-        fields = self.schedule.model_dump(mode="json", exclude=named)
-        ids = [self.pipeline_id, self.version_id, self.experiment_id]
-        return hashlib.sha256(json.dumps([fields, ids], sort_keys=True).encode()).hexdigest()[:16]
-
-    def body(self, replacing: bool) -> api.V2beta1RecurringRun:
-        """The request that creates it, disabled.
-
-        Args:
-            replacing: whether there already is a schedule of this name.
-        """
-        wanted = self.schedule
-        # A start that is past makes the server run at once (without catch-up) or the whole time since (with), and
-        # a recreated schedule has forgotten what ran: so it counts only the first time, for a catch-up.
-        past = wanted.start is not None and wanted.start <= datetime.now(UTC)
-        start = None if past and (replacing or not wanted.catch_up) else wanted.start
-        times = {"start_time": _rfc3339(start), "end_time": _rfc3339(wanted.end)}
-        if wanted.interval:
-            seconds = str(int(wanted.interval.total_seconds()))
-            schedule = {"periodic_schedule": api.V2beta1PeriodicSchedule(**times, interval_second=seconds)}
-        else:
-            schedule = {"cron_schedule": api.V2beta1CronSchedule(**times, cron=wanted.cron)}
-        return api.V2beta1RecurringRun(
-            display_name=wanted.name,
-            description=f"Kept by `lesionflow schedule apply`; pause or change it there. [lesionflow {self.digest}]",
-            # Without a version id the server takes the newest at each run (kfp#11560); kfp.Client insists on one.
-            pipeline_version_reference=api.V2beta1PipelineVersionReference(
-                pipeline_id=self.pipeline_id, pipeline_version_id=self.version_id or None
-            ),
-            runtime_config=api.V2beta1RuntimeConfig(parameters=wanted.parameters, pipeline_root=wanted.pipeline_root),
-            service_account=wanted.service_account,
-            max_concurrency=str(wanted.concurrency),
-            trigger=api.V2beta1Trigger(**schedule),
-            mode=api.RecurringRunMode.DISABLE,
-            no_catchup=not wanted.catch_up,  # always sent: left out, the server catches up
-            experiment_id=self.experiment_id,
-        )
-
-
-def _rfc3339(time: datetime | None) -> str | None:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if time else None
-
-
 class Server:
-    """The calls that schedules need. Every error is a `Refused` or an `Unanswered` (see `cluster.transport`)."""
+    """The calls that schedules need. Every error is a `Refused` or an `Unanswered` (see `client.transport`)."""
 
     def __init__(self, client: kfp.Client) -> None:
         self._client = cast(Any, client)
-        self._recurring = self._client._recurring_run_api
+        self._recurring = self._client.recurring_runs
         self._namespace: str | None = client.get_user_namespace() or None
         self._names: dict[tuple[str, ...], str] = {}
 
@@ -144,7 +67,7 @@ class Server:
             if identifier := desired.experiment_id or self._experiment_id(desired.experiment):
                 return replace(desired, experiment_id=identifier)
             try:
-                self._client._experiment_api.experiment_service_create_experiment(body)
+                self._client.experiments.experiment_service_create_experiment(body)
             except (Refused, Unanswered) as error:  # it may have been created all the same, or by someone else: look
                 if pause is None or (isinstance(error, Refused) and error.status != 409):
                     raise
@@ -180,7 +103,7 @@ class Server:
 
     def last_run(self, identifier: str) -> api.V2beta1Run | None:
         """The newest run that this recurring run started."""
-        runs = self._client._run_api.run_service_list_runs(
+        runs = self._client.runs.run_service_list_runs(
             filter=where_equal("recurring_run_id", identifier),
             sort_by="created_at desc",
             page_size=1,
@@ -233,7 +156,7 @@ class Server:
         name = schedule.pipeline_name()
         # With several users a pipeline is in one namespace or shared by all.
         for scope in ({"namespace": self._namespace}, {}) if self._namespace else ({},):
-            found = self._client._pipelines_api.pipeline_service_list_pipelines(
+            found = self._client.pipelines.pipeline_service_list_pipelines(
                 filter=where_equal("display_name", name), **scope
             ).pipelines
             if found:
@@ -245,7 +168,7 @@ class Server:
 
     def _version(self, pipeline_id: str, schedule: Schedule, where: str) -> Any:
         def find(**query: Any) -> list[Any]:
-            found = self._client._pipelines_api.pipeline_service_list_pipeline_versions(pipeline_id, **query)
+            found = self._client.pipelines.pipeline_service_list_pipeline_versions(pipeline_id, **query)
             return found.pipeline_versions or []
 
         newest = find(sort_by="created_at desc", page_size=1)

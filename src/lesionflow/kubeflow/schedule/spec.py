@@ -22,6 +22,7 @@ from pydantic import (
 
 from lesionflow.errors import UserError
 from lesionflow.kubeflow.schedule.cron import six_fields
+from lesionflow.kubeflow.values import with_contents
 from lesionflow.profile import ClusterProfile, load_profile
 
 LATEST = "latest"
@@ -97,7 +98,7 @@ class Schedule(BaseModel):
     pipeline_root: Text | None = None
     """Where the runs' artifacts go; None for the server's default."""
     parameters: Annotated[dict[str, Any], AfterValidator(_parameters)] = {}
-    """Of the pipeline."""
+    """What the pipeline is given. A recipe or policy may be a file of this machine, which is sent as what it says."""
 
     def pipeline_name(self) -> str:
         """Of the pipeline on the server.
@@ -148,6 +149,10 @@ def load_schedule(file: Path) -> tuple[Schedule, str]:
         schedule.pipeline_name()
     except UserError as error:
         raise UserError(f"{file}: profile: {error}") from None
+    try:
+        schedule = schedule.model_copy(update={"parameters": with_contents(schedule.parameters)})
+    except UserError as error:
+        raise UserError(f"{file}: parameters: {error}") from None
     given = str(fields.get("cron", ""))
     if schedule.cron is None or given.split() == schedule.cron.split():
         return schedule, ""

@@ -12,6 +12,12 @@ from lesionflow.kubeflow.schedule.cron import six_fields, times
 from lesionflow.kubeflow.schedule.recurring import Server
 from lesionflow.kubeflow.schedule.spec import LATEST, OF_ALL_PROFILES
 
+LEFT_BEHIND = (
+    "it follows the latest version of a pipeline that `submit` uploads no more to, as each profile has its own now; "
+    "leave `pipeline` out of the file, set `profile`, and apply it."
+)
+"""What to say of a schedule of which `is_left_behind`."""
+
 
 def settings(run: api.V2beta1RecurringRun, server: Server) -> dict[str, str]:
     """The settings of a recurring run, named as in a schedule's file; those left at their default are absent."""

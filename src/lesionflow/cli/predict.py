@@ -1,4 +1,4 @@
-"""The commands about models that are there already: `predict`, `compare` and `verify`."""
+"""`lesionflow predict`."""
 
 import os
 import tempfile
@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from lesionflow.errors import UserError
 
@@ -35,42 +34,6 @@ def predict(
         Console(stderr=True).print("Interrupted. The same command goes on where this one stopped.")
         raise typer.Exit(130) from None
     print_predicted(console, predicted, output)
-
-
-def compare(
-    runs: Annotated[list[str], typer.Argument(help="Folders of runs, versions, or registries for their champions.")],
-    output: Annotated[
-        Path | None, typer.Option(help="JSON file to write as well.", show_default="none, only shown")
-    ] = None,
-) -> None:
-    """Compare runs with the first one, on the test images that all of them scored."""
-    from lesionflow.registry.compare import compare as compare_runs
-    from lesionflow.registry.comparison_display import print_comparison
-    from lesionflow.runtime.files import check_output, write_json
-
-    if output:
-        check_output(output)
-    found = compare_runs(runs)
-    if output:
-        write_json(output, found.facts())
-    print_comparison(Console(), found)
-
-
-def verify(
-    version: Annotated[str, typer.Argument(help="A version, or a registry for its champion; local, gs:// or s3://.")],
-) -> None:
-    """Check that a promoted version is what was promoted, and that its scores bear out its metrics."""
-    from lesionflow.registry.verify import verify as verify_version
-
-    console = Console()
-    found = verify_version(version)
-    for name, value in found.provenance.items():
-        console.print(f"  {name:18}{escape(str(value)) if value is not None else 'not known'}", soft_wrap=True)
-    for check in found.checks:
-        mark = "[green]✓[/]" if check.held else "[red]✗[/]"
-        console.print(f"{mark} {check.name:10}{escape(check.text)}", highlight=False, soft_wrap=True)
-    console.print(f"{found.uri} is {'whole' if found.held else 'NOT to be trusted'}.", highlight=False, soft_wrap=True)
-    raise typer.Exit(0 if found.held else 1)
 
 
 @contextmanager

@@ -1,0 +1,121 @@
+"""`lesionflow run`."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lesionflow.cli.console import console_of_run
+from lesionflow.cli.options.local import DEFAULT_OUTPUT, Gpus, Memory, Output, Runner, RunnerChoice, Verbose
+from lesionflow.cli.options.training import (
+    Data,
+    DuplicatePairs,
+    FixedTest,
+    Folds,
+    LeakGuard,
+    MaxQuarantine,
+    Metric,
+    MinF1,
+    PolicyFile,
+    Recipe,
+    Registry,
+    Seed,
+    Weights,
+)
+from lesionflow.errors import UserError
+
+if TYPE_CHECKING:
+    from lesionflow.local.backend import Backend
+
+
+def run(
+    data: Data = None,
+    recipe: Recipe = None,
+    weights: Weights = None,
+    min_f1: MinF1 = None,
+    metric: Metric = None,
+    policy: PolicyFile = None,
+    seed: Seed = 0,
+    registry: Registry = None,
+    duplicate_pairs: DuplicatePairs = "",
+    fixed_test: FixedTest = "",
+    leak_guard: LeakGuard = True,
+    max_quarantine: MaxQuarantine = 0.01,
+    folds: Folds = None,
+    runner: RunnerChoice = Runner.SUBPROCESS,
+    gpus: Gpus = 0,
+    memory: Memory = None,
+    output: Output = DEFAULT_OUTPUT,
+    verbose: Verbose = False,
+) -> None:
+    """Run the whole pipeline on this machine."""
+    from lesionflow.data.synthetic.dataset import standing_synthetic_data
+    from lesionflow.local.run import run as run_training
+    from lesionflow.local.workspace import Workspace
+    from lesionflow.policy import choose_policy
+    from lesionflow.preflight.starting_weights import check_starting_weights
+    from lesionflow.recipe import load_recipe
+
+    console = console_of_run()
+    workspace = Workspace(output.absolute())
+    gate = choose_policy(policy, metric, min_f1, folds)  # not after an hour of training
+    if folds is not None:
+        from lesionflow.pipelines.cross_validation import check_folds
+
+        check_folds(folds, fixed_test, registry)
+    chosen = load_recipe(recipe or ("quick" if data else "demo"))
+    start = _absolute(weights or ("imagenet" if data else "none"), words=("imagenet", "none"))
+    shown = check_starting_weights(start, chosen.backbone, runner is Runner.DOCKER, partial(print, flush=True))
+    if data is None:
+        console.print("No --data given: running on synthetic data, which says nothing about skin.", style="yellow")
+        data = str(standing_synthetic_data(workspace.root / "synthetic"))
+    arguments = {
+        "source": _absolute(data),
+        "registry": _absolute(registry or str(workspace.registry)),
+        "recipe": chosen.model_dump_json(),
+        "weights": start,
+        "seed": seed,
+        "policy": gate.text(),
+        "duplicate_pairs": _absolute(duplicate_pairs, words=("",)),
+        "fixed_test": _absolute(fixed_test, words=("",)),
+        "leak_guard": leak_guard,
+        "max_quarantine": max_quarantine,
+        "checkpoints": str(workspace.checkpoints),
+    }
+    backend = _backend(runner, arguments, gpus, memory, shown)
+    if folds is not None:
+        del arguments["registry"], arguments["fixed_test"]
+    raise typer.Exit(run_training(arguments, workspace, backend, console, verbose, folds))
+
+
+def _backend(
+    runner: Runner, arguments: Mapping[str, Any], gpus: int, memory: str | None, weights: Path | None
+) -> "Backend":
+    """How the tasks of a run with these arguments are run; containers see `weights` in their folder of weights."""
+    from lesionflow import storage
+    from lesionflow.local.containers import ContainerBackend
+    from lesionflow.local.processes import ProcessBackend
+
+    if runner is Runner.SUBPROCESS:
+        if gpus or memory:
+            raise UserError("--gpus and --memory are for containers; add --runner docker, or leave them out.")
+        return ProcessBackend()
+
+    def local_paths(*names: str) -> list[Path]:
+        values = [str(arguments[name]) for name in names]
+        return [Path(value) for value in values if Path(value).is_absolute() and not storage.is_remote(value)]
+
+    return ContainerBackend(
+        readable=local_paths("source", "weights", "duplicate_pairs", "fixed_test"),
+        writable=local_paths("registry"),
+        gpus=gpus,
+        memory=memory,
+        weights=weights,
+    )
+
+
+def _absolute(path: str, words: tuple[str, ...] = ()) -> str:
+    """Tasks run elsewhere and artifacts outlive the shell: record whole paths. `words` are no paths."""
+    return path if path in words or "://" in path else str(Path(path).expanduser().absolute())
