@@ -100,7 +100,7 @@ def test_an_interrupt_within_an_epoch_costs_no_batch_and_no_bit(slow_site: Site,
         assert "Interrupted: finetune-partial may save where it stands" in said.read_text()
         step = summary_of(output)["steps"]["finetune-partial"]
         assert step["status"] == "stopped"
-        stopped = re.fullmatch(rf"Stopped by SIGTERM in epoch {epoch} after batch (\d+) of {steps}\.", step["metric"])
+        stopped = re.fullmatch(rf"Stopped by SIGTERM in epoch {epoch} after batch (\d+) of {steps}\.", step["headline"])
         assert stopped, step
         if epoch == 2:
             assert f"Going on after epoch 0, batch {batch}, from" in _log(output)
