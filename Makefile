@@ -1,4 +1,4 @@
-.PHONY: run test test-cluster check lock images
+.PHONY: run test test-cluster check lock images docs
 
 run: ## Set up .venv, then the main job on synthetic data
 	scripts/run
@@ -19,3 +19,6 @@ lock: ## Write the locks anew from pyproject.toml
 images: ## Build the images; with REPOSITORY=..., push them and pin their digests
 	scripts/setup
 	.venv/bin/python images/build.py $(if $(REPOSITORY),--repository $(REPOSITORY)) $(TARGETS)
+
+docs: ## Build the site into site/; warnings and broken links are errors
+	scripts/docs

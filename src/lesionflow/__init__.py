@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lesionflow.data.synthetic.dataset import write_synthetic as synth
     from lesionflow.errors import GateRefused, UserError
     from lesionflow.notebook.comparison import compare
     from lesionflow.notebook.evaluation import Policy, evaluate
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from lesionflow.notebook.metrics import measure
     from lesionflow.notebook.models import finetune, load_model
     from lesionflow.notebook.subsets import split
+    from lesionflow.notebook.synthetic import synth
     from lesionflow.recipe import Recipe
 
 __all__ = [
@@ -52,7 +52,7 @@ _WHERE = {
     "load_model": "lesionflow.notebook.models:load_model",
     "measure": "lesionflow.notebook.metrics:measure",
     "split": "lesionflow.notebook.subsets:split",
-    "synth": "lesionflow.data.synthetic.dataset:write_synthetic",
+    "synth": "lesionflow.notebook.synthetic:synth",
 }
 """Public name -> module and name there; the same as above, for Python as that is for editors and type checkers."""
 

@@ -12,7 +12,7 @@ from lesionflow.artifacts.evaluation import read_evaluation
 from lesionflow.artifacts.summary import SUMMARY
 from lesionflow.components.evaluate.evaluate import evaluate as run_evaluate
 from lesionflow.errors import UserError
-from lesionflow.notebook.markup import Page, table
+from lesionflow.notebook.markup import Page, shown_path, table
 from lesionflow.notebook.metrics import Metrics, metrics_of
 from lesionflow.notebook.models import Model
 from lesionflow.notebook.storing import stored
@@ -57,7 +57,7 @@ class Evaluated:
         return Page(page)
 
     def __repr__(self) -> str:
-        return f"Evaluated({self.metrics!r}, folder={str(self.folder)!r})"
+        return f"Evaluated({self.metrics!r}, folder={shown_path(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         return self.metrics._repr_html_()  # pyright: ignore[reportPrivateUsage]  (the name that Jupyter asks for)

@@ -10,7 +10,7 @@ import pandas as pd
 from lesionflow.artifacts.images import read_data_card, read_metadata
 from lesionflow.components.fingerprint.fingerprint import fingerprint
 from lesionflow.components.ingest.ingest import ingest as run_ingest
-from lesionflow.notebook.markup import Page, class_table
+from lesionflow.notebook.markup import Page, class_table, shown_path
 from lesionflow.notebook.storing import FOLDER, stored
 
 
@@ -49,7 +49,7 @@ class Images:
         return int(self.card["images"])
 
     def __repr__(self) -> str:
-        return f"Images({self._summary()}, folder={str(self.folder)!r})"
+        return f"Images({self._summary()}, folder={shown_path(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         counts: dict[str, dict[str, int]] = self.card["counts"]

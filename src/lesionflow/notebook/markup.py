@@ -31,6 +31,12 @@ def class_table(counts: Mapping[str, Mapping[str, int]], caption: str) -> str:
     return table(("class", *counts), rows, caption)
 
 
+def shown_path(path: Path) -> str:
+    """A path as people want to read it: from where they are, if it is below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 @dataclass(frozen=True)
 class Page:
     """A self-contained page that a step wrote; a notebook shows it in a frame."""
@@ -40,7 +46,7 @@ class Page:
     """Of the frame, CSS pixels."""
 
     def __repr__(self) -> str:
-        return f"Page({str(self.path)!r})"
+        return f"Page({shown_path(self.path)!r})"
 
     def _repr_html_(self) -> str:
         content = html.escape(self.path.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from lesionflow import storage
 from lesionflow.artifacts.model_folder import HISTORY
 from lesionflow.components.balance.balance import balance_table
 from lesionflow.components.finetune.finetune import finetune as run_phase
-from lesionflow.notebook.markup import table
+from lesionflow.notebook.markup import shown_path, table
 from lesionflow.notebook.storing import stored
 from lesionflow.notebook.subsets import Split
 from lesionflow.prediction.predict import predict
@@ -62,7 +62,7 @@ class Model:
             return pd.read_csv(target, dtype={"image_id": str})
 
     def __repr__(self) -> str:
-        return f"Model({self._summary()}, path={self.address or str(self.path)!r})"
+        return f"Model({self._summary()}, path={self.address or shown_path(self.path)!r})"
 
     def _repr_html_(self) -> str:
         best = self.history.loc[self.history.groupby("phase", sort=False)["val_macro_f1"].idxmax()]

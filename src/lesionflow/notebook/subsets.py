@@ -10,7 +10,7 @@ from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table
 from lesionflow.components.duplicates.duplicates import find_duplicates
 from lesionflow.components.split.split import SUBSETS, split_images
 from lesionflow.notebook.images import Images
-from lesionflow.notebook.markup import Page, class_table
+from lesionflow.notebook.markup import Page, class_table, shown_path
 from lesionflow.notebook.storing import stored
 
 
@@ -77,7 +77,7 @@ class Split:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(getattr(self, name)):,}" for name in SUBSETS)
-        return f"Split({sizes} images, folder={str(self.folder)!r})"
+        return f"Split({sizes} images, folder={shown_path(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         return class_table({name: getattr(self, name).counts for name in SUBSETS}, "Images by subset, split by lesion")

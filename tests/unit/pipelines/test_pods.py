@@ -1,4 +1,4 @@
-"""The pods of a run: what the README says, what the pipeline is compiled to, what a real cluster started."""
+"""The pods of a run: what the pages say, what the pipeline is compiled to, what a real cluster started."""
 
 import re
 from datetime import datetime
@@ -31,10 +31,10 @@ def words(file: str) -> str:
     return " ".join((ROOT / file).read_text().split())
 
 
-def test_the_readme_counts_right(tasks: dict[str, Any], never_reused: set[str]) -> None:
+def test_the_pages_count_right(tasks: dict[str, Any], never_reused: set[str]) -> None:
     reused, first = 1 + len(tasks) + len(never_reused), 1 + 2 * len(tasks)
 
-    said = words("README.md")
+    said = words("docs/retraining.md")
     assert f"Unchanged data at the scheduled time costs {reused} short pods" in said
     assert f"one for each of the {len(tasks)} steps, and {len(never_reused)} steps are never reused" in said
     said = words("docs/manifests.md")
@@ -62,6 +62,6 @@ def test_the_time_is_that_of_the_recorded_run() -> None:
         datetime.fromisoformat(moment)
         for moment in (workflow["metadata"]["creationTimestamp"], workflow["status"]["finishedAt"])
     )
-    said = re.search(r"that took (\d+) s from submission to verdict", words("README.md"))
+    said = re.search(r"that took (\d+) s from submission to verdict", words("docs/retraining.md"))
     assert said
     assert 0 <= int(said[1]) - (ended - begun).total_seconds() <= 10
