@@ -1,7 +1,10 @@
-.PHONY: run test test-cluster check lock images docs
+.PHONY: run quick test test-cluster check lock images docs
 
 run: ## Set up .venv, then the main job on synthetic data
 	scripts/run
+
+quick: ## Set up .venv, then the tests of a minute
+	scripts/quick
 
 test: ## Set up .venv, then all tests
 	scripts/test

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import CHROMIUM
 from kube_api.cluster import running
 from PIL import Image
 from s3_server import S3Server
@@ -84,12 +85,25 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
         yield kubeconfig
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+MARKS = {"kubernetes": "slow", "images": "docker", "real_data": "data"}
+"""Fixture -> marker of every test that uses it."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups, and before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has the cluster: nodes are everybody's, so two tests at once would see each other's."""
+    """Mark tests by what they use. One worker has the cluster: nodes are everybody's, so two tests at once would see
+    each other's."""
     for item in items:
-        if "kubernetes" in getattr(item, "fixturenames", ()):
+        used = getattr(item, "fixturenames", ())
+        for fixture, mark in MARKS.items():
+            if fixture in used:
+                item.add_marker(mark)
+        if "end_to_end" in item.path.parts or "docker" in item.keywords:
+            item.add_marker("slow")
+        if "kubernetes" in used:
             item.add_marker(pytest.mark.xdist_group("kubernetes"))
+        if "browser" in item.keywords and CHROMIUM is None:
+            item.add_marker(pytest.mark.skip("no Chromium on this machine; CI installs it"))
 
 
 @pytest.fixture(params=["gs", "s3"])

@@ -22,8 +22,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture(scope="session")
 def unbroken(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Output of a whole run that nothing disturbed, with a gate that it passes."""
+    """Output of a whole run that nothing disturbed, with a gate that it passes; tests may run into it again."""
     output = tmp_path_factory.mktemp("unbroken")
     result = site.run(output, "--min-f1", "0.05")
     assert result.returncode == 0, result.stdout + result.stderr
     return output
+
+
+@pytest.fixture
+def first_run(unbroken: Path) -> Path:
+    """The folder of that run itself, whatever ran after it."""
+    return min((unbroken / "runs").iterdir())

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from browser import DESKTOP, PHONE, axe_core, browser, needed
+from browser import DESKTOP, PHONE, axe_core, browser
 from command import summary_of
 
 
-@needed
+@pytest.mark.browser
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_the_report_opens_in_chromium_without_messages_requests_or_barriers(unbroken, tmp_path, size):
     report = unbroken / "latest" / "report.html"

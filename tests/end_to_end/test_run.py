@@ -6,9 +6,8 @@ import pytest
 from command import lesionflow, summary_of
 
 
-def test_a_passing_run_leaves_summary_report_model_logs_and_a_champion(unbroken):
-    summary = summary_of(unbroken)
-    run = unbroken / "latest"
+def test_a_passing_run_leaves_summary_report_model_logs_and_a_champion(unbroken, first_run):
+    summary, run = summary_of(first_run), first_run
 
     assert summary["verdict"] == "passed"
     assert summary["data"]["synthetic"] is True

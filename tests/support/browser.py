@@ -19,8 +19,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
-needed = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; CI installs it")
-
 
 def axe_core() -> Path:
     """The file axe.min.js of axe-core, which the package axe-core-python holds; without it the test is skipped."""

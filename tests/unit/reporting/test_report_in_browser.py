@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import DESKTOP, PHONE, Page, axe_core, browser, needed
+from browser import DESKTOP, PHONE, Page, axe_core, browser
 from judged import World, make_world, probabilities_for
 
 from lesionflow.taxonomy import LABELS
 
-pytestmark = needed
+pytestmark = pytest.mark.browser
 
 TRUTH = [label for label in LABELS for _ in range(6)]
 ANSWERS = {
