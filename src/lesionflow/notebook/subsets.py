@@ -110,12 +110,12 @@ def split(
     root, ingested = images.folder.parent, images.folder.name
     guard = None
     if leak_guard:
-        guard = stored(
-            root,
-            "duplicates",
-            {"images": ingested},
-            lambda into: find_duplicates(images.path, into / "pairs.csv", into / "sheet.html"),
-        )
+
+        def search(into: Path) -> None:
+            print(f"Looking for near-duplicates among {len(images):,} images, some 20 ms each ...", flush=True)
+            find_duplicates(images.path, into / "pairs.csv", into / "sheet.html")
+
+        guard = stored(root, "duplicates", {"images": ingested}, search)
     lists = {
         name: Path(path).read_text(encoding="utf-8") if path else ""
         for name, path in (("duplicate_pairs", duplicate_pairs), ("fixed_test", fixed_test))
