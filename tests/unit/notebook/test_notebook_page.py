@@ -31,6 +31,7 @@ def back_here() -> Any:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("back_here")
 def test_every_cell_runs_and_shows_what_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {}
