@@ -29,7 +29,7 @@ from PIL import Image
 from lesionflow.artifacts.images import SCHEMA, read_metadata, shard_name
 from lesionflow.compat.keras_backend import make_deterministic
 from lesionflow.data.pixels import load_pixels
-from lesionflow.models.backbone import build_core, set_trainable
+from lesionflow.models.classifier import build_core, set_trainable
 from lesionflow.recipe import QUICK
 from lesionflow.taxonomy import LABELS
 from lesionflow.training.sampling import Examples, epoch_rows
@@ -81,7 +81,7 @@ def main() -> None:
     from lesionflow.training.epochs import EpochBatches, steps_per_epoch, training_model
 
     core = build_core(QUICK.backbone, QUICK.input_size, QUICK.dropout)
-    set_trainable(core, QUICK.partial.trainable, pretrained=True)
+    set_trainable(core, QUICK.backbone, QUICK.partial.trainable, pretrained=True)
     model = training_model(core, QUICK, QUICK.partial, steps_per_epoch(examples, QUICK))
     tensor = np.random.default_rng(1).integers(0, 256, pixels.shape, np.uint8)
 

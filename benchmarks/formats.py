@@ -78,7 +78,8 @@ def untrained(folder: Path) -> Path:
     """A bundle whose network was not trained, but prefers one class or another."""
     import keras
 
-    from lesionflow.models.backbone import build_core, deployable
+    from lesionflow.models.classifier import build_core
+    from lesionflow.models.deployable import deployable
 
     keras.utils.set_random_seed(1)
     core = build_core("tiny", 64, 0.1)

@@ -88,7 +88,7 @@ class Site:
 def prepare(folder: Path, backbone: str) -> Site:
     """Write data and recipe, and run the pipeline undisturbed."""
     from lesionflow.data.synthetic.dataset import write_synthetic
-    from lesionflow.models.backbone import backbone_of, build_core
+    from lesionflow.models.classifier import backbone_of, build_core
 
     tiny = backbone == "tiny"
     recipe = Recipe(

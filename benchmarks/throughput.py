@@ -27,7 +27,7 @@ import numpy as np
 from lesionflow.compat.keras_backend import compile_with_xla, make_deterministic, prepare, untuned
 from lesionflow.models.acceleration.folding import folded
 from lesionflow.models.acceleration.program import compiled_core, core_shards
-from lesionflow.models.backbone import build_core, set_trainable
+from lesionflow.models.classifier import build_core, set_trainable
 from lesionflow.recipe import QUICK
 from lesionflow.training.sampling import Examples, epoch_rows
 
@@ -54,13 +54,13 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     labels = random.integers(0, 7, images).astype(np.int32)
     examples = Examples(pixels, labels, np.ones(images, np.float32), np.ones(images))
     core = build_core(QUICK.backbone, QUICK.input_size, QUICK.dropout)
-    set_trainable(core, QUICK.partial.trainable, pretrained=True)
+    set_trainable(core, QUICK.backbone, QUICK.partial.trainable, pretrained=True)
     steps = steps_per_epoch(examples, QUICK)
     model = training_model(core, QUICK, QUICK.partial, steps)
 
     def another_core() -> keras.Model:
         copy: Any = keras.models.clone_model(core)
-        set_trainable(copy, QUICK.partial.trainable, pretrained=True)
+        set_trainable(copy, QUICK.backbone, QUICK.partial.trainable, pretrained=True)
         return copy
 
     def as_it_is(core: keras.Model) -> keras.Model:

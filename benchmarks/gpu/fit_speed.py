@@ -22,7 +22,7 @@ FED = 40
 
 def measure(chosen: Recipe) -> str:
     """Train two epochs of the partial step."""
-    from lesionflow.models.backbone import build_core, set_trainable
+    from lesionflow.models.classifier import build_core, set_trainable
     from lesionflow.training.epochs import EpochBatches, steps_per_epoch, train, training_model
     from lesionflow.training.mixing import Mixing
     from lesionflow.training.sampling import Examples
@@ -40,7 +40,7 @@ def measure(chosen: Recipe) -> str:
     fed = count * chosen.batch_size / (time.perf_counter() - began)
     with training_devices(chosen.batch_size) as devices:
         core = build_core(chosen.backbone, chosen.input_size, chosen.dropout)
-        set_trainable(core, chosen.partial.trainable, pretrained=True)
+        set_trainable(core, chosen.backbone, chosen.partial.trainable, pretrained=True)
         model = training_model(core, chosen, chosen.partial, steps_per_epoch(examples, chosen))
         state = train(model, examples, judged, chosen, PhaseName.PARTIAL, 1, None, lambda _: None)
     first, second = (row["seconds"] for row in state.history)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from lesionflow.artifacts.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, write_table
-from lesionflow.components.balance.strategies import STRATEGIES
+from lesionflow.data.balancing import STRATEGIES
 from lesionflow.errors import UserError
 from lesionflow.recipe import load_recipe
 from lesionflow.reporting.page import render_page
@@ -42,7 +42,7 @@ def balance_table(
         found = ", ".join(sorted(set(table["subset"]))) or "no rows"
         raise UserError(f"The table {train} holds {found}; expected the training table, as only that is balanced.")
     before = table["dx"].value_counts().sort_index()
-    weight, sampling_weights = STRATEGIES[strategy](before.to_numpy())
+    weight, sampling_weights = STRATEGIES[strategy].rows(before.to_numpy())
     table["weight"] = table["dx"].map(dict(zip(before.index, weight, strict=True)))
     table["sampling_weight"] = table["dx"].map(dict(zip(before.index, sampling_weights, strict=True)))
     write_table(table[list(BALANCED_COLUMNS)], balanced)
@@ -65,15 +65,4 @@ def _draw_page(strategy: str, before: dict[str, int], after: dict[str, float]) -
     bars = class_bars(
         {"before": before, "after": {label: round(value) for label, value in after.items()}}, title, "images"
     )
-    return render_page(title, f"<h1>{title}</h1>\n<p>{_MEANING[strategy]}</p>\n{bars}")
-
-
-_DRAWS = "After: how often images of a class are drawn in one epoch, which is as long as before."
-_LOSS = "After: the weight of a class's images in the loss, counted in images; each image is seen once an epoch."
-_MEANING = {
-    "none": "Nothing is corrected: every image is seen once an epoch and counts alike.",
-    "oversample": f"Every class is drawn equally often. {_DRAWS}",
-    "sqrt": f"Classes are drawn in proportion to the square root of their size. {_DRAWS}",
-    "effective-number": f"The loss is weighted by the effective number of images (Cui et al. 2019). {_LOSS}",
-    "class-weight": f"The loss is weighted so that every class has the same share of it. {_LOSS}",
-}
+    return render_page(title, f"<h1>{title}</h1>\n<p>{STRATEGIES[strategy].about}</p>\n{bars}")

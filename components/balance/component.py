@@ -21,7 +21,7 @@ def balance(
         balanced: the same rows with their weight and sampling weight.
         picture: images per class before and after.
         recipe: a preset, a YAML or JSON file, or the YAML or JSON itself; its balance is the strategy.
-        strategy: none, oversample, sqrt, effective-number or class-weight; empty for the recipe's.
+        strategy: name of a balance strategy; empty for the recipe's.
     """
     from lesionflow.components.balance.balance import balance_table
     from lesionflow.runtime.files import finite

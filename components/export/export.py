@@ -24,6 +24,7 @@ from lesionflow.components.export.pictures import encoded_pictures
 from lesionflow.data.pixels import decode
 from lesionflow.errors import UserError
 from lesionflow.metrics.calibration import scale
+from lesionflow.models.deployable import RESIZING
 from lesionflow.models.loaded_model import LoadedModel, load_model
 from lesionflow.runtime.files import file_digest, whole_folder, write_json
 from lesionflow.runtime.progress import report as tell
@@ -35,8 +36,6 @@ TOLERANCE = 1e-4
 """Largest difference of a probability between the exports and the Keras model."""
 SERVED = Path(SAVED_MODEL, "1")
 """TensorFlow Serving wants a folder of versions named by numbers; it is told the folder above."""
-
-_RESIZE = "frame"  # a layer of the deployable model, see src/lesionflow/models/backbone.py
 
 
 @dataclass(frozen=True)
@@ -149,12 +148,12 @@ def _after_resize(loaded: LoadedModel) -> "keras.Model":
     import keras
 
     names = [layer.name for layer in loaded.model.layers]
-    if _RESIZE not in names:
+    if RESIZING not in names:
         raise UserError(
-            f"The model has no layer {_RESIZE!r} (its layers: {', '.join(names)[:200]}); "
+            f"The model has no layer {RESIZING!r} (its layers: {', '.join(names)[:200]}); "
             "expected one that lesionflow's finetune step wrote."
         )
-    resized = loaded.model.get_layer(_RESIZE).output
+    resized = loaded.model.get_layer(RESIZING).output
     return keras.Model(resized, loaded.model.output, name="network")
 
 

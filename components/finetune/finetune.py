@@ -25,8 +25,10 @@ from lesionflow.data.pixel_store import pixels_digest
 from lesionflow.data.pixels import load_pixels
 from lesionflow.errors import UserError
 from lesionflow.models.acceleration.program import core_shards
-from lesionflow.models.backbone import build_core, complete_loading, deployable, load_backbone_weights, set_trainable
+from lesionflow.models.classifier import build_core, set_trainable
+from lesionflow.models.deployable import deployable
 from lesionflow.models.published_weights import imagenet_weights
+from lesionflow.models.weights import complete_loading, load_backbone_weights
 from lesionflow.recipe import PhaseName, Recipe, load_recipe
 from lesionflow.runtime.files import file_digest, whole_folder, write_json
 from lesionflow.runtime.progress import report
@@ -109,7 +111,7 @@ def finetune(
         core = build_core(settings.backbone, settings.input_size, settings.dropout)
         begin = _load_start(core, settings, weights, start)
         phase_settings = settings.phase(name)
-        trains_from = set_trainable(core, phase_settings.trainable, begin.pretrained)
+        trains_from = set_trainable(core, settings.backbone, phase_settings.trainable, begin.pretrained)
         examples, judged_on = decoding.result()
         inputs = {
             "phase": name,

@@ -1,15 +1,20 @@
 """Recipes: the one place for hyper-parameters."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lesionflow.data.balancing import BalanceName
 from lesionflow.errors import UserError
+from lesionflow.runtime.discover import module_names
 from lesionflow.settings_text import read_settings, wrong_fields
 
-BackboneName = Literal["efficientnetv2b0", "tiny"]
-"""EfficientNetV2B0 (Tan & Le 2021), or a few convolutions for tests."""
+if TYPE_CHECKING:
+    BackboneName = str
+else:
+    # Not imported: else every step that reads a recipe would depend on Keras, by its digest.
+    BackboneName = Literal[*module_names("lesionflow.models.backbones")]
 
 
 class PhaseName(StrEnum):
@@ -59,14 +64,15 @@ class Recipe(_Strict):
 
     name: str = "custom"
     backbone: BackboneName = "efficientnetv2b0"
+    """The network that computes the features, a file of `models.backbones`."""
     input_size: int = Field(default=224, ge=32, le=600)
     """Side of the square network input, pixels."""
     decode_scale: float = Field(default=1, ge=1, le=4)
     """Side of the square that the whole image is decoded to, in sides of the network input. Random crops are taken
     from it before they are made as small as the input, so they show details that the whole image loses."""
     batch_size: int = Field(default=32, ge=1)
-    balance: Literal["none", "oversample", "sqrt", "effective-number", "class-weight"] = "oversample"
-    """The one correction for classes of unequal size: of the draws, or of the loss's weights."""
+    balance: BalanceName = "oversample"
+    """The one correction for classes of unequal size, a file of `data.balancing`: of the draws, or of the loss."""
     augmentation: Augmentation = Augmentation()
     mix: Literal["none", "mixup", "cutmix"] = "none"
     """Whether each training image is a mixture of two."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesionflow.errors import UserError
+from lesionflow.models.backbones import BACKBONES
 from lesionflow.recipe import PRESETS, PhaseName, Recipe, load_recipe
 
 phases = st.fixed_dictionaries(
@@ -18,7 +19,7 @@ phases = st.fixed_dictionaries(
 recipes = st.fixed_dictionaries(
     {},
     optional={
-        "backbone": st.sampled_from(["efficientnetv2b0", "tiny"]),
+        "backbone": st.sampled_from(sorted(BACKBONES)),
         "input_size": st.integers(32, 600),
         "batch_size": st.integers(1, 256),
         "dropout": st.floats(0, 0.99),
@@ -61,6 +62,7 @@ def test_a_file_is_read(tmp_path: Path):
     [
         ("absent", "no recipe 'absent'; expected one of"),
         ("{input_size: 7}", "input_size: .* received 7"),
+        ("{backbone: vgg}", "backbone: .*'efficientnetv2b0'.* received 'vgg'"),
         ("{epochs: 3}", "epochs: there is no such field, only name, backbone, .*, full\\."),
         ("{augmentation: {rotate: 3}}", "augmentation.rotate: there is no such field, only rotation, "),
         ("{head: {epochs: 0, learning_rate: 1, trainable: 0}}", "head.epochs"),

@@ -14,7 +14,7 @@ from lesionflow.compat.keras_backend import compile_with_xla, prepare
 from lesionflow.errors import UserError
 from lesionflow.models.acceleration.folding import folded
 from lesionflow.models.acceleration.program import compiled_core, core_shards
-from lesionflow.models.backbone import CORE
+from lesionflow.models.classifier import CORE
 
 if TYPE_CHECKING:
     import keras

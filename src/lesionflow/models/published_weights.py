@@ -7,11 +7,11 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from lesionflow.errors import UserError
-from lesionflow.recipe import BackboneName
+from lesionflow.models.backbone import PublishedWeights
+from lesionflow.models.backbones import BACKBONES
 from lesionflow.runtime.container_image import WEIGHTS_FOLDER
 from lesionflow.runtime.files import whole_file
 from lesionflow.storage.store import CONNECT_TIMEOUT, FIRST_CONTACT, NoAnswer, answer_within
@@ -21,40 +21,20 @@ _READ_TIMEOUT = 30.0
 INSTEAD = "pass --weights FILE with a .weights.h5 file, its gs:// or s3:// address, or --weights none"
 
 
-@dataclass(frozen=True)
-class Published:
-    """Weights that Keras' application of a backbone downloads; a test holds them against the application."""
-
-    name: str
-    """Of the file, in Keras' cache too."""
-    address: str
-    md5: str
-
-
-PUBLISHED: dict[BackboneName, Published] = {
-    "efficientnetv2b0": Published(
-        "efficientnetv2-b0_notop.h5",
-        "https://storage.googleapis.com/tensorflow/keras-applications/efficientnet_v2/efficientnetv2-b0_notop.h5",
-        "893217f2bb855e2983157299931e43ff",
-    )
-}
-
-
-def check_published(backbone: BackboneName) -> Published:
-    """The published weights of a backbone.
+def check_published(backbone: str) -> PublishedWeights:
+    """Look up the published weights of a backbone.
 
     Raises:
         UserError: it has none.
     """
-    if backbone not in PUBLISHED:
+    published = BACKBONES[backbone].published
+    if published is None:
         raise UserError(f"The backbone {backbone!r} has no ImageNet weights; pass --weights FILE or --weights none.")
-    return PUBLISHED[backbone]
+    return published
 
 
-def imagenet_weights(
-    backbone: BackboneName, baked: Path = Path(WEIGHTS_FOLDER), say: Callable[[str], object] = print
-) -> Path:
-    """The file of published ImageNet weights: out of the image, out of Keras' cache, or downloaded into that.
+def imagenet_weights(backbone: str, baked: Path = Path(WEIGHTS_FOLDER), say: Callable[[str], object] = print) -> Path:
+    """Find the file of published ImageNet weights: out of the image, out of Keras' cache, or downloaded into that.
 
     Args:
         backbone: the network.
@@ -65,11 +45,11 @@ def imagenet_weights(
         UserError: the backbone has none, or they cannot be had.
     """
     published = check_published(backbone)
-    if (found := baked / published.name).is_file():
+    if (found := baked / published.file).is_file():
         if _is_whole(found, published):
             return found
         raise UserError(f"{found} is not the published file (its MD5 differs); put the right one there, or none.")
-    target = keras_cache() / published.name
+    target = keras_cache() / published.file
     if target.is_file():
         if _is_whole(target, published):
             return target
@@ -91,12 +71,12 @@ def keras_cache() -> Path:
     return (home if usable else Path(tempfile.gettempdir(), ".keras")) / "models"
 
 
-def _is_whole(path: Path, published: Published) -> bool:
+def _is_whole(path: Path, published: PublishedWeights) -> bool:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest() == published.md5
 
 
-def _download(published: Published, target: Path) -> None:
+def _download(published: PublishedWeights, target: Path) -> None:
     """Not by Keras' `get_file`, which waits for ever where a firewall drops packets."""
     import requests
 
@@ -117,7 +97,7 @@ def _download(published: Published, target: Path) -> None:
         raise _unavailable(published, _reason(error)) from error
 
 
-def _unavailable(published: Published, why: str) -> UserError:
+def _unavailable(published: PublishedWeights, why: str) -> UserError:
     return UserError(f"The ImageNet weights cannot be downloaded from {published.address} ({why}); {INSTEAD}.")
 
 

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lesionflow.errors import UserError
-from lesionflow.recipe import BackboneName
-
-TENSORS: dict[BackboneName, tuple[int, int]] = {"efficientnetv2b0": (359, 5_919_312), "tiny": (15, 6_200)}
-"""How many tensors the weights of a backbone without its top are, and how many values in all."""
+from lesionflow.models.backbones import BACKBONES
 
 
-def check_weights_file(path: Path, backbone: BackboneName, name: str = "") -> None:
+def check_weights_file(path: Path, backbone: str, name: str = "") -> None:
     """Refuse a file that is not there, cannot be read, or holds the weights of another network.
 
     What passes may still not fit: only Keras, which loads it, knows.
@@ -48,9 +45,10 @@ def check_weights_file(path: Path, backbone: BackboneName, name: str = "") -> No
             f"The starting weights {name} cannot be read ({reason}); expected a .weights.h5 file of {backbone}."
         ) from None
     tensors, values = len(shapes), sum(math.prod(shape) for shape in shapes)
-    if (tensors, values) != TENSORS[backbone]:
-        wanted, in_all = TENSORS[backbone]
+    wanted = BACKBONES[backbone]
+    if (tensors, values) != (wanted.tensors, wanted.values):
         raise UserError(
             f"The starting weights {name} do not fit the backbone {backbone}: they are {tensors} tensors of {values:,} "
-            f"values; expected the {wanted} tensors of {in_all:,} values of this network without its top."
+            f"values; expected the {wanted.tensors} tensors of {wanted.values:,} values that this network has without "
+            "its top."
         )

@@ -8,7 +8,6 @@ from lesionflow import storage
 from lesionflow.errors import UserError
 from lesionflow.models.published_weights import imagenet_weights
 from lesionflow.models.starting_weights import check_weights_file
-from lesionflow.recipe import BackboneName
 from lesionflow.runtime.container_image import WEIGHTS_FOLDER
 from lesionflow.runtime.container_images import CHECKOUT
 
@@ -17,13 +16,13 @@ BAKED = CHECKOUT / "images" / "weights"
 
 
 def check_starting_weights(
-    weights: str, backbone: BackboneName, in_containers: bool, say: Callable[[str], object]
+    weights: str, backbone: str, in_containers: bool, say: Callable[[str], object]
 ) -> Path | None:
     """Fetch or look at the weights that the head step of a local run will ask for.
 
     Args:
         weights: `imagenet`, `none`, or the path, gs:// or s3:// address of a file.
-        backbone: of the recipe.
+        backbone: name of the recipe's.
         in_containers: whether the step will run in one, whose own Keras cache is empty each time.
         say: called with a sentence when there is something to wait for.
 

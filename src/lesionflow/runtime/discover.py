@@ -1,6 +1,7 @@
 """Things that are found by themselves: a package of them grows by adding a file."""
 
 import importlib
+import importlib.util
 import pkgutil
 from typing import TypeVar
 
@@ -33,3 +34,14 @@ def find_all(package: str, name: str, kind: type[T]) -> dict[str, T]:
             raise TypeError(f"{package}.{module}.{name} is {thing!r}; expected a {kind.__name__}")
         found[module] = thing
     return found
+
+
+def module_names(package: str) -> list[str]:
+    """List the modules of a package, without importing any of them: for where their names are enough.
+
+    Args:
+        package: full name of the package.
+    """
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    return sorted(module.name for module in pkgutil.iter_modules(folders or []))

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lesionflow.models.backbone import fit_to_input
+from lesionflow.models.deployable import fit_to_input
 from lesionflow.recipe import Augmentation
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from lesionflow.models.backbone import backbone_of, fit_to_input
+from lesionflow.models.classifier import backbone_of
+from lesionflow.models.deployable import fit_to_input
 from lesionflow.recipe import Augmentation, Recipe
 from lesionflow.training.epochs import outputs
 from lesionflow.training.sampling import Examples

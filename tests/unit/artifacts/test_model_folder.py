@@ -9,7 +9,8 @@ import pytest
 
 from lesionflow.artifacts.model_folder import write_labels
 from lesionflow.errors import UserError
-from lesionflow.models.backbone import build_core, deployable
+from lesionflow.models.classifier import build_core
+from lesionflow.models.deployable import deployable
 from lesionflow.models.loaded_model import load_model
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from lesionflow.errors import UserError
 from lesionflow.models import published_weights
-from lesionflow.models.published_weights import PUBLISHED, imagenet_weights, keras_cache
+from lesionflow.models.backbones import BACKBONES
+from lesionflow.models.published_weights import check_published, imagenet_weights, keras_cache
 
 CONTENT = b"the published weights" * 100_000
-NAME = PUBLISHED["efficientnetv2b0"].name
+NAME = check_published("efficientnetv2b0").file
 
 
 class Server(ThreadingHTTPServer):
@@ -51,9 +52,12 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Server]
     Thread(target=found.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{found.server_port}/weights.h5"
     published = replace(
-        PUBLISHED["efficientnetv2b0"], address=address, md5=hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+        check_published("efficientnetv2b0"),
+        address=address,
+        md5=hashlib.md5(CONTENT, usedforsecurity=False).hexdigest(),
     )
-    monkeypatch.setitem(PUBLISHED, "efficientnetv2b0", published)
+    backbone = replace(BACKBONES["efficientnetv2b0"], published=published)
+    monkeypatch.setitem(BACKBONES, "efficientnetv2b0", backbone)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield found
@@ -61,7 +65,8 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Server]
     found.server_close()
 
 
-def test_name_address_and_hash_are_those_of_keras_own_application(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("backbone", [name for name, each in BACKBONES.items() if each.published])
+def test_name_address_and_hash_are_those_of_keras_own_application(backbone: str, monkeypatch: pytest.MonkeyPatch):
     import keras
     from keras.src.utils import file_utils
 
@@ -72,13 +77,13 @@ def test_name_address_and_hash_are_those_of_keras_own_application(monkeypatch: p
         raise InterruptedError
 
     monkeypatch.setattr(file_utils, "get_file", get_file)
+    published = check_published(backbone)
     with pytest.raises(InterruptedError):
-        keras.applications.EfficientNetV2B0(weights="imagenet", include_top=False)
+        getattr(keras.applications, published.application)(weights="imagenet", include_top=False)
 
-    published = PUBLISHED["efficientnetv2b0"]
     assert asked == [
         {
-            "name": published.name,
+            "name": published.file,
             "address": published.address,
             "cache_subdir": keras_cache().name,
             "file_hash": published.md5,

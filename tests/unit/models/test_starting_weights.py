@@ -2,24 +2,25 @@
 
 import shutil
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 
 from lesionflow.errors import UserError
-from lesionflow.models.backbone import backbone_of, build_core, load_backbone_weights
-from lesionflow.models.starting_weights import TENSORS, check_weights_file
+from lesionflow.models.backbones import BACKBONES
+from lesionflow.models.classifier import backbone_of, build_core
+from lesionflow.models.starting_weights import check_weights_file
+from lesionflow.models.weights import load_backbone_weights
 from lesionflow.preflight import starting_weights
 from lesionflow.preflight.starting_weights import check_starting_weights
-from lesionflow.recipe import BackboneName
 
 
-@pytest.mark.parametrize("backbone", get_args(BackboneName))
-def test_the_noted_number_of_tensors_is_the_networks(backbone: BackboneName):
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_the_noted_number_of_tensors_is_the_networks(backbone: str):
     weights = backbone_of(build_core(backbone, 32, 0.1)).get_weights()
 
-    assert TENSORS[backbone] == (len(weights), sum(array.size for array in weights))
+    noted = BACKBONES[backbone]
+    assert (noted.tensors, noted.values) == (len(weights), sum(array.size for array in weights))
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_nothing_is_called_certain_that_is_not():
 
 def test_a_mirrored_image_is_looked_at_in_the_mirrored_place_if_the_model_averages_its_views():
     from lesionflow.compat.keras_backend import prepare
-    from lesionflow.models.backbone import deployable
+    from lesionflow.models.deployable import deployable
     from lesionflow.models.loaded_model import LoadedModel
 
     prepare()

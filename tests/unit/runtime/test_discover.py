@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lesionflow.runtime.discover import find_all
+from lesionflow.runtime.discover import find_all, module_names
 
 
 @pytest.fixture
@@ -26,6 +26,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_modules_are_found_in_order_and_shared_ones_passed_over(package: Path) -> None:
     assert list(find_all("growing", "THING", int).items()) == [("first", 1), ("second", 2)]
+
+
+def test_names_are_known_without_importing_anything(package: Path) -> None:
+    (package / "second.py").write_text("raise RuntimeError\n")
+    assert module_names("growing") == ["first", "second", "shared"]
 
 
 def test_a_thing_of_another_kind_is_a_mistake_of_ours(package: Path) -> None:

@@ -53,7 +53,7 @@ def test_editing_a_shared_module_changes_the_steps_that_import_it(digests):
     folder, compute = digests
     before = compute()
 
-    with (folder / "src/lesionflow/models/backbone.py").open("a") as file:
+    with (folder / "src/lesionflow/models/classifier.py").open("a") as file:
         file.write("\n# edited\n")
 
     changed = _changed(before, compute())
@@ -70,6 +70,20 @@ def test_adding_a_module_that_is_found_by_itself_changes_the_steps_that_look_for
     changed = _changed(before, compute())
     assert "ingest" in changed
     assert not changed & {"split", "balance", "finetune", "gate"}
+
+
+def test_editing_what_is_found_by_itself_changes_the_steps_that_find_it(digests):
+    folder, compute = digests
+    before = compute()
+
+    tiny = folder / "src/lesionflow/models/backbones/tiny.py"
+    tiny.write_text(tiny.read_text() + "\n# edited\n")
+    assert "finetune" in _changed(before, compute())
+    before = compute()
+    copy = (folder / "src/lesionflow/data/balancing/sqrt.py").read_text().replace('"sqrt"', '"cube"')
+    (folder / "src/lesionflow/data/balancing/cube.py").write_text(copy)
+
+    assert {"balance", "finetune"} <= _changed(before, compute())
 
 
 def test_editing_the_reports_template_changes_evaluate(digests):

@@ -41,7 +41,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Starting weights for the tiny backbone."""
     import keras
 
-    from lesionflow.models.backbone import backbone_of, build_core
+    from lesionflow.models.classifier import backbone_of, build_core
 
     keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.weights.h5"

@@ -15,7 +15,7 @@ from lesionflow.artifacts.tables import write_table
 from lesionflow.data.pixel_store import VARIABLE
 from lesionflow.data.pixels import load_pixels
 from lesionflow.errors import UserError
-from lesionflow.models.backbone import CORE, backbone_of
+from lesionflow.models.classifier import CORE, backbone_of
 from lesionflow.models.loaded_model import load_model
 from lesionflow.runtime.progress import FOLDER_VARIABLE
 from lesionflow.taxonomy import LABELS
@@ -102,7 +102,8 @@ def test_the_start_is_no_candidate_twice_nor_lost_when_a_step_goes_on(
 def test_pretrained_backbone_stays_as_it_is_while_the_head_trains(
     data: Data, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from lesionflow.models.backbone import build_core, load_backbone_weights
+    from lesionflow.models.classifier import build_core
+    from lesionflow.models.weights import load_backbone_weights
 
     scores = iter([0.1, 0.2, 0.3])  # of the head's epoch, of the full step's start and of its epoch, which is kept
     monkeypatch.setattr("lesionflow.training.epochs.judge", lambda *_: (1.0, next(scores)))

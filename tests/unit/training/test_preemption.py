@@ -16,7 +16,7 @@ from seaweedfs import SeaweedFS
 from small_data import RECIPE, Data
 
 from lesionflow.errors import Preempted
-from lesionflow.models.backbone import CORE
+from lesionflow.models.classifier import CORE
 from lesionflow.models.loaded_model import load_model
 from lesionflow.training.epochs import BatchProgress
 

@@ -12,7 +12,7 @@ from small_data import RECIPE, SIZE, Data
 
 from lesionflow.data.pixels import load_pixels
 from lesionflow.errors import Preempted
-from lesionflow.models.backbone import CORE
+from lesionflow.models.classifier import CORE
 from lesionflow.models.loaded_model import load_model
 from lesionflow.training import checkpoint as checkpoints
 from lesionflow.training.epochs import BatchProgress
@@ -125,19 +125,19 @@ def test_features_of_a_frozen_backbone_are_computed_once_and_teach_the_same(
 
 
 def test_augmentation_leaves_no_features_to_keep():
-    from lesionflow.models.backbone import build_core, set_trainable
+    from lesionflow.models.classifier import build_core, set_trainable
     from lesionflow.recipe import Recipe
     from lesionflow.training.features import features_stay
 
     core = build_core("tiny", SIZE, 0)
     still = Recipe.model_validate({**RECIPE, "augmentation": STILL})
-    set_trainable(core, 0, pretrained=True)
+    set_trainable(core, "tiny", 0, pretrained=True)
     assert features_stay(core, still)
     assert not features_stay(core, Recipe.model_validate(RECIPE))
     assert not features_stay(core, still.model_copy(update={"mix": "mixup"}))
-    set_trainable(core, 0.5, pretrained=True)
+    set_trainable(core, "tiny", 0.5, pretrained=True)
     assert not features_stay(core, still)
-    set_trainable(core, 0, pretrained=False)  # then all of it trains
+    set_trainable(core, "tiny", 0, pretrained=False)  # then all of it trains
     assert not features_stay(core, still)
 
 

@@ -1,17 +1,18 @@
 """Balancing: what training sees of each class, and that only one thing is corrected."""
 
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from lesionflow.artifacts.tables import BALANCED_COLUMNS, read_table, write_table
 from lesionflow.components.balance.balance import balance_table
-from lesionflow.components.balance.strategies import BETA, STRATEGIES
+from lesionflow.data.balancing import STRATEGIES
+from lesionflow.data.balancing.effective_number import BETA
 from lesionflow.errors import UserError
 from lesionflow.recipe import Recipe
 from lesionflow.taxonomy import LABELS
@@ -34,7 +35,11 @@ def balanced(folder: Path, counts: dict[str, int], strategy: str) -> pd.DataFram
 
 
 def test_every_strategy_of_a_recipe_exists_and_no_other():
-    assert set(STRATEGIES) == set(get_args(Recipe.model_fields["balance"].annotation))
+    assert Recipe.model_json_schema()["properties"]["balance"]["enum"] == list(STRATEGIES)
+    for name in STRATEGIES:
+        assert Recipe.model_validate({"balance": name}).balance == name
+    with pytest.raises(ValidationError, match="'class-weight'"):
+        Recipe.model_validate({"balance": "smote"})
 
 
 @settings(max_examples=60, deadline=None)
@@ -43,7 +48,7 @@ def test_an_epoch_costs_the_same_the_mean_weight_is_one_and_only_one_thing_is_co
     counts: dict[str, int], strategy: str
 ):
     sizes = np.array(list(counts.values()))
-    weight, draws = STRATEGIES[strategy](sizes)
+    weight, draws = STRATEGIES[strategy].rows(sizes)
     assert (draws * sizes).sum() == pytest.approx(sizes.sum(), rel=1e-12)
     assert (weight * sizes).sum() == pytest.approx(sizes.sum(), rel=1e-12)
     assert (weight == 1).all() or (draws == 1).all()
@@ -55,7 +60,7 @@ def test_an_epoch_costs_the_same_the_mean_weight_is_one_and_only_one_thing_is_co
 @given(class_counts, st.sampled_from(sorted(STRATEGIES)))
 def test_rarer_classes_never_count_less_per_image_nor_more_in_all(counts: dict[str, int], strategy: str):
     sizes = np.sort(np.array(list(counts.values())))
-    weight, draws = STRATEGIES[strategy](sizes)
+    weight, draws = STRATEGIES[strategy].rows(sizes)
     per_image = weight * draws
     assert (np.diff(per_image) <= 1e-9).all()
     assert (np.diff(per_image * sizes) >= -1e-6).all()
@@ -67,7 +72,7 @@ def test_shares_of_the_classes_are_those_the_strategy_names(counts: dict[str, in
     sizes = np.array(list(counts.values()))
 
     def shares(strategy: str) -> list[float]:
-        weight, draws = STRATEGIES[strategy](sizes)
+        weight, draws = STRATEGIES[strategy].rows(sizes)
         return list(weight * draws * sizes / sizes.sum())
 
     seventh = [1 / 7] * 7
@@ -81,7 +86,7 @@ def test_shares_of_the_classes_are_those_the_strategy_names(counts: dict[str, in
 
 def test_effective_number_lies_between_no_correction_and_equal_shares():
     sizes = np.array(list(HAM_TRAIN.values()))
-    ratio = {name: (lambda w, d: (w * d).max() / (w * d).min())(*STRATEGIES[name](sizes)) for name in STRATEGIES}
+    ratio = {name: (lambda w, d: (w * d).max() / (w * d).min())(*STRATEGIES[name].rows(sizes)) for name in STRATEGIES}
     assert ratio["none"] == 1
     assert 1.5 * ratio["sqrt"] < ratio["effective-number"] < 0.5 * ratio["class-weight"]
     assert ratio["class-weight"] == pytest.approx(4694 / 80)
@@ -123,7 +128,12 @@ def test_the_metrics_and_the_picture_show_before_and_after(tmp_path: Path):
 @pytest.mark.parametrize(
     ("fold", "counts", "settings", "message"),
     [
-        ("train", HAM_TRAIN, {"strategy": "smote"}, "no balancing strategy 'smote'; expected one of none,"),
+        (
+            "train",
+            HAM_TRAIN,
+            {"strategy": "smote"},
+            "no balancing strategy 'smote'; expected one of class-weight, .*, sqrt",
+        ),
         ("train", HAM_TRAIN, {"recipe": "no-such-recipe"}, "no recipe 'no-such-recipe'"),
         ("test", HAM_TRAIN, {}, "holds test; expected the training table"),
         ("train", {}, {}, "holds no rows; expected the training table"),

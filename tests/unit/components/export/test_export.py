@@ -19,7 +19,8 @@ from lesionflow.components.export.pictures import encoded_pictures
 from lesionflow.data.pixels import decode
 from lesionflow.errors import UserError
 from lesionflow.metrics.calibration import scale
-from lesionflow.models.backbone import build_core, deployable
+from lesionflow.models.classifier import build_core
+from lesionflow.models.deployable import deployable
 from lesionflow.models.loaded_model import load_model
 from lesionflow.registry.versions import list_contents
 from lesionflow.runtime.files import file_digest

@@ -7,7 +7,7 @@ import pytest
 
 from lesionflow.models.acceleration import program
 from lesionflow.models.acceleration.program import compiled_core, core_shards
-from lesionflow.models.backbone import build_core, set_trainable
+from lesionflow.models.classifier import build_core, set_trainable
 
 
 def _gradients(core: Any, called: Any, images: Any, labels: Any) -> list[Any]:
@@ -30,7 +30,7 @@ def _gradients(core: Any, called: Any, images: Any, labels: Any) -> list[Any]:
 @pytest.mark.parametrize("count", [7, 2, 1])
 def test_shards_give_the_gradients_of_the_whole_batch(count: int):
     core: Any = build_core("tiny", 32, dropout=0)
-    set_trainable(core, 1.0, pretrained=True)
+    set_trainable(core, "tiny", 1.0, pretrained=True)
     sharded = compiled_core(core, 3)
     assert sharded is not core
     random = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def test_shards_give_the_gradients_of_the_whole_batch(count: int):
 
 def test_a_batch_whose_statistics_are_learnt_from_stays_whole():
     core = build_core("tiny", 32, dropout=0)
-    set_trainable(core, 1.0, pretrained=False)
+    set_trainable(core, "tiny", 1.0, pretrained=False)
     assert compiled_core(core, 2) is core
 
 
