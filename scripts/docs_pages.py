@@ -3,6 +3,7 @@
 A hook of mkdocs (see mkdocs.yml). Nothing is written: the pages exist while the site is built.
 """
 
+import json
 import logging
 import posixpath
 import re
@@ -39,7 +40,15 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Put in the files that a page names, as `{{ file: docs/schedule.yaml }}` on a line of its own; see `relinked`."""
     if page.file.src_uri not in ELSEWHERE:
         markdown = relinked(markdown, f"docs/{page.file.src_uri}")
+    markdown = markdown.replace("{{ schemas }}", schemas())
     return _FILE.sub(lambda found: (ROOT / found[1]).read_text(encoding="utf-8").rstrip(), markdown)
+
+
+def schemas() -> str:
+    """A list of the JSON Schemas, which lie beside the pages."""
+    found = sorted((ROOT / "docs" / "schemas").glob("*.json"))
+    titles = [json.loads(path.read_text(encoding="utf-8")).get("title") or path.stem for path in found]
+    return "\n".join(f"- [{title}](schemas/{path.name})" for path, title in zip(found, titles, strict=True))
 
 
 def shown(source: str) -> str:
