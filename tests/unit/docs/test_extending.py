@@ -60,6 +60,7 @@ def test_what_is_shown_is_formatted_and_clean(section: str, tmp_path: Path) -> N
         assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.slow
 def test_a_backbone_is_found_built_and_counted_right(tmp_path: Path) -> None:
     said = tried(
         tmp_path,
@@ -74,6 +75,7 @@ def test_a_backbone_is_found_built_and_counted_right(tmp_path: Path) -> None:
     assert said == "True True"
 
 
+@pytest.mark.slow
 def test_a_balance_strategy_is_found(tmp_path: Path) -> None:
     said = tried(
         tmp_path,
@@ -87,6 +89,7 @@ def test_a_balance_strategy_is_found(tmp_path: Path) -> None:
     assert said == "[1.0, 1.0] [3.0, 0.75]"
 
 
+@pytest.mark.slow
 def test_a_layout_is_found(tmp_path: Path) -> None:
     said = tried(
         tmp_path,
@@ -96,6 +99,7 @@ def test_a_layout_is_found(tmp_path: Path) -> None:
     assert said == "FileAndClass"
 
 
+@pytest.mark.slow
 def test_a_step_compiles_and_runs(tmp_path: Path) -> None:
     said = tried(
         tmp_path,
