@@ -49,7 +49,7 @@ from lesionflow.metrics.classification import Indices, confusion_statistic, pred
 from lesionflow.models.loaded_model import load_model
 from lesionflow.recipe import PhaseName, Recipe
 from lesionflow.runtime.files import whole_folder, write_json
-from lesionflow.taxonomy import LABEL_INDEX, LABELS
+from lesionflow.taxonomy import HAM10000
 
 Changes = dict[str, Any]
 
@@ -146,7 +146,7 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
     """Train a recipe and classify the images that are judged.
 
     Returns:
-        `predicted`: a digit per image, its index into LABELS; `seconds` and `cpu_seconds` of training;
+        `predicted`: a digit per image, its index into HAM10000.codes; `seconds` and `cpu_seconds` of training;
         `val_macro_f1` of the epoch that was kept; `epochs_trained` here and not by an earlier try.
     """
     import keras
@@ -167,7 +167,7 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
         trained += metrics["epochs"] - metrics["resumed_at_epoch"]
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     judged = read_table(tables / "judged", SPLIT_COLUMNS)
-    loaded, probabilities = load_model(model), np.empty((len(judged), len(LABELS)), np.float32)
+    loaded, probabilities = load_model(model), np.empty((len(judged), len(HAM10000.codes)), np.float32)
     for rows, pixels in decode_images(work / "images", judged["image_id"].tolist(), recipe.decode_size):
         probabilities[rows] = loaded.predict(pixels)
     predicted = predicted_classes(probabilities)
@@ -188,7 +188,7 @@ def macro_f1_samples(
     Returns:
         Shape (1 + resamples,). The draws are the same for every prediction, so differences are paired.
     """
-    statistic = confusion_statistic(truth, predicted)
+    statistic = confusion_statistic(truth, predicted, classes=HAM10000.codes)
     point = statistic(np.ones((1, len(truth))))["macro_f1"]
     return np.append(point, Bootstrap(lesion_ids, 0, resamples, truth).samples(statistic)["macro_f1"])
 
@@ -200,7 +200,7 @@ def table(records: list[dict[str, Any]], judged: pd.DataFrame) -> str:
         records: of `run_row`, with `row` and `seed`.
         judged: table of the images that were classified.
     """
-    truth, lesions = judged["dx"].map(LABEL_INDEX).to_numpy(np.int64), judged["lesion_id"].tolist()
+    truth, lesions = judged["dx"].map(HAM10000.index).to_numpy(np.int64), judged["lesion_id"].tolist()
     samples: dict[str, dict[int, NDArray[np.float64]]] = {}
     for record in records:
         digits = np.frombuffer(record["predicted"].encode(), np.uint8).astype(np.int64) - ord("0")

@@ -26,12 +26,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from lesionflow.artifacts.images import SCHEMA, read_metadata, shard_name
+from lesionflow.artifacts.images import SCHEMA, read_metadata, shard_name, write_taxonomy
 from lesionflow.compat.keras_backend import make_deterministic
 from lesionflow.data.pixels import load_pixels
 from lesionflow.models.classifier import build_core, set_trainable
 from lesionflow.recipe import QUICK
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 from lesionflow.training.sampling import Examples, epoch_rows
 
 EPOCHS = 7
@@ -51,13 +51,14 @@ def write_shards(folder: Path, images: int) -> None:
                 "image": {"bytes": buffer.getvalue(), "path": f"{index}.jpg"},
                 "image_id": f"{index}",
                 "lesion_id": f"{index}",
-                "dx": str(random.choice(LABELS, p=shares)),
+                "dx": str(random.choice(HAM10000.codes, p=shares)),
                 "width": 200,
                 "height": 150,
                 "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
             }
         )
     for shard in range(4):
+        write_taxonomy(folder, HAM10000)
         pq.write_table(pa.Table.from_pylist(rows[shard::4], schema=SCHEMA), folder / shard_name(shard, 4))
 
 
@@ -72,15 +73,15 @@ def main() -> None:
         started = time.perf_counter()
         pixels = load_pixels(folder, table["image_id"].tolist(), QUICK.input_size)
         decoding = time.perf_counter() - started
-    labels = np.array([LABELS.index(dx) for dx in table["dx"]], np.int32)
-    draws = np.bincount(labels, minlength=len(LABELS))[labels] ** -0.5
+    labels = np.array([HAM10000.codes.index(dx) for dx in table["dx"]], np.int32)
+    draws = np.bincount(labels, minlength=len(HAM10000.codes))[labels] ** -0.5
     draws *= len(draws) / draws.sum()
     examples = Examples(pixels, labels, np.ones(len(labels), np.float32), draws)
 
     make_deterministic(0)
     from lesionflow.training.epochs import EpochBatches, steps_per_epoch, training_model
 
-    core = build_core(QUICK.backbone, QUICK.input_size, QUICK.dropout)
+    core = build_core(QUICK.backbone, QUICK.input_size, QUICK.dropout, len(HAM10000.codes))
     set_trainable(core, QUICK.backbone, QUICK.partial.trainable, pretrained=True)
     model = training_model(core, QUICK, QUICK.partial, steps_per_epoch(examples, QUICK))
     tensor = np.random.default_rng(1).integers(0, 256, pixels.shape, np.uint8)

@@ -26,6 +26,7 @@ from lesionflow.data.pixels import decode
 from lesionflow.metrics.calibration import scale
 from lesionflow.models.loaded_model import load_model
 from lesionflow.runtime.files import file_digest, write_json
+from lesionflow.taxonomy import HAM10000
 
 Ask = Callable[[bytes], np.ndarray]
 
@@ -82,13 +83,13 @@ def untrained(folder: Path) -> Path:
     from lesionflow.models.deployable import deployable
 
     keras.utils.set_random_seed(1)
-    core = build_core("tiny", 64, 0.1)
+    core = build_core("tiny", 64, 0.1, 7)
     kernel, bias = core.get_layer("probabilities").get_weights()
     core.get_layer("probabilities").set_weights([kernel * 6, bias])
     model = folder / "model"
     model.mkdir()
     deployable(core, 96, test_time_augmentation=8).save(model / "model.keras")
-    write_labels(model, 96)
+    write_labels(model, 96, taxonomy=HAM10000)
     write_json(folder / "evaluation", {"model_sha256": file_digest(model_file(model))})
     export(model, folder / "evaluation", folder / "bundle")
     return folder / "bundle"

@@ -26,7 +26,7 @@ from joblib import cpu_count
 from PIL import Image
 
 from lesionflow.components.ingest.ingest import ingest
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 ROUNDS = 3
 SIZE = (600, 450)
@@ -55,7 +55,9 @@ def synthesise(folder: Path, images: int) -> int:
                     image.save(encoded, "JPEG", quality=95, subsampling=0)
                     total += encoded.tell()
                     archive.writestr(f"{image_id}.jpg", encoded.getvalue())
-                    rows.writerow([f"HAM_{index:07d}", image_id, LABELS[index % 7], "histo", 50, "male", "back"])
+                    rows.writerow(
+                        [f"HAM_{index:07d}", image_id, HAM10000.codes[index % 7], "histo", 50, "male", "back"]
+                    )
     return total // images
 
 

@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 
 from lesionflow.metrics.classification import classification_metrics, intervals
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 BATCH = 32
 LEARNING_RATES = {"head": 1e-3, "partial": 1e-4, "full": 1e-5}
@@ -76,10 +76,10 @@ def training_images(folder: Path, size: int, seed: int) -> Any:
 
     def load(path: Any, label: Any) -> tuple[Any, Any]:
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
-        return tf.image.resize(image, (size, size)), tf.one_hot(label, len(LABELS))
+        return tf.image.resize(image, (size, size)), tf.one_hot(label, len(HAM10000.codes))
 
     classes: list[Any] = []
-    for index, label in enumerate(LABELS):
+    for index, label in enumerate(HAM10000.codes):
         paths = sorted(str(path) for path in (folder / label).iterdir())
         of_class = tf.data.Dataset.from_tensor_slices((paths, [index] * len(paths)))
         classes.append(of_class.shuffle(len(paths), seed=seed + index).repeat())
@@ -94,7 +94,7 @@ def fixed_images(folder: Path, size: int) -> Any:
     return keras.utils.image_dataset_from_directory(
         folder,
         label_mode="categorical",
-        class_names=list(LABELS),
+        class_names=list(HAM10000.codes),
         image_size=(size, size),
         batch_size=64,
         shuffle=False,
@@ -120,7 +120,7 @@ def build(size: int, weights: str) -> tuple[Any, Any]:
     x = layers.RandomFlip("horizontal")(x)
     x = layers.RandomZoom(0.1)(x)
     x = layers.Dropout(0.2)(backbone(x))
-    return backbone, keras.Model(inputs, layers.Dense(len(LABELS), activation="softmax")(x))
+    return backbone, keras.Model(inputs, layers.Dense(len(HAM10000.codes), activation="softmax")(x))
 
 
 def choose_layers(backbone: Any, phase: str) -> None:
@@ -173,10 +173,10 @@ def judge(model: Any, images: Any, table: pd.DataFrame, seed: int) -> dict[str, 
     """Macro-F1 over the test images with its interval over lesions."""
     ids = [Path(path).stem for path in images.file_paths]
     rows = table.set_index("image_id").loc[ids]
-    labels = np.array([LABELS.index(dx) for dx in rows["dx"]])
+    labels = np.array([HAM10000.codes.index(dx) for dx in rows["dx"]])
     probabilities = model.predict(images, verbose=0)
-    macro_f1 = classification_metrics(labels, probabilities)["macro_f1"]
-    limits = intervals(labels, probabilities, rows["lesion_id"].tolist(), seed)
+    macro_f1 = classification_metrics(labels, probabilities, classes=HAM10000.codes)["macro_f1"]
+    limits = intervals(labels, probabilities, rows["lesion_id"].tolist(), seed, classes=HAM10000.codes)
     return {"macro_f1": macro_f1, "interval": limits.get("macro_f1"), "images": len(rows)}
 
 

@@ -107,7 +107,7 @@ def prepare(folder: Path, backbone: str) -> Site:
     write_synthetic(folder / "data", images=210, size=(64, 48), seed=1)
     (folder / "recipe.json").write_text(recipe.model_dump_json())
     # As if published: with starting weights the normalizations stay frozen, as in a training of the real ones.
-    backbone_of(build_core(recipe.backbone, recipe.input_size, recipe.dropout)).save_weights(folder / WEIGHTS)
+    backbone_of(build_core(recipe.backbone, recipe.input_size, recipe.dropout, 7)).save_weights(folder / WEIGHTS)
     output = folder / "undisturbed"
     finish(Site(folder, {}, {}, 0.0).run(output))
     artifacts: dict[str, str] = json.loads((output / "summary.json").read_text())["artifacts"]

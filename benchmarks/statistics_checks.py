@@ -31,7 +31,7 @@ from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS, intervals
 from lesionflow.metrics.classification import classification_metrics as point_metrics
 from lesionflow.metrics.operating_points import auc_metric, operating_points
 from lesionflow.metrics.paired import paired_differences
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 LESIONS = {"akiec": 228, "bcc": 327, "bkl": 727, "df": 73, "mel": 614, "nv": 5403, "vasc": 98}
 IMAGES_PER_LESION = {"akiec": 1.43, "bcc": 1.57, "bkl": 1.51, "df": 1.58, "mel": 1.81, "nv": 1.24, "vasc": 1.45}
@@ -57,12 +57,12 @@ def simulate(random: np.random.Generator, lesions: int, noise: float = 0.0, spre
 
     The number of lesions of each class is fixed, as `split` fixes it.
     """
-    share = np.array([LESIONS[label] for label in LABELS]) / sum(LESIONS.values())
-    kind = np.repeat(np.arange(len(LABELS)), np.maximum(1, np.round(share * lesions).astype(int)))
-    more = random.poisson(np.array([IMAGES_PER_LESION[label] - 1 for label in LABELS])[kind])
+    share = np.array([LESIONS[label] for label in HAM10000.codes]) / sum(LESIONS.values())
+    kind = np.repeat(np.arange(len(HAM10000.codes)), np.maximum(1, np.round(share * lesions).astype(int)))
+    more = random.poisson(np.array([IMAGES_PER_LESION[label] - 1 for label in HAM10000.codes])[kind])
     lesion = np.repeat(np.arange(len(kind)), 1 + np.minimum(more, 5))
     labels = kind[lesion]
-    logits = random.normal(scale=1.1, size=(len(kind), len(LABELS)))[lesion] + HABIT
+    logits = random.normal(scale=1.1, size=(len(kind), len(HAM10000.codes)))[lesion] + HABIT
     logits += random.normal(scale=spread, size=logits.shape)
     logits[np.arange(len(labels)), labels] += SKILL[labels]
     ids = [str(index) for index in lesion]
@@ -75,9 +75,9 @@ def truths() -> dict[str, float]:
     big = simulate(np.random.default_rng(12345), TRUTH_LESIONS)[0]
     found = point_metrics(big.labels, big.probabilities)
     result = {name: found[name] for name in AVERAGES}
-    result |= {f"{name}:{label}": found["per_class"][label][name] for label in LABELS for name in CLASS_METRICS}
+    result |= {f"{name}:{label}": found["per_class"][label][name] for label in HAM10000.codes for name in CLASS_METRICS}
     one = Bootstrap(big.lesion_ids, 0, 1, big.labels)
-    metrics = calibration_metrics(big.labels, big.probabilities, one)
+    metrics = calibration_metrics(big.labels, big.probabilities, one, classes=HAM10000.codes)
     result |= {name: metrics[name]["value"] for name in ("ece", "brier", "nll")}
     malignant, score = _malignant(big)
     result["malignant auc"] = auc_metric(malignant, score, one)["value"]
@@ -86,15 +86,17 @@ def truths() -> dict[str, float]:
 
 
 def _malignant(images: Simulated) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    columns = [LABELS.index(label) for label in ("akiec", "bcc", "mel")]
+    columns = [HAM10000.codes.index(label) for label in ("akiec", "bcc", "mel")]
     return np.isin(images.labels, columns), images.probabilities[:, columns].sum(axis=1)
 
 
 def all_intervals(images: Simulated, lesion_ids: list[str]) -> dict[str, Interval]:
     """Every interval that is checked, for the lesions as given."""
-    found: dict[str, Interval] = dict(intervals(images.labels, images.probabilities, lesion_ids, 0, RESAMPLES))
+    found: dict[str, Interval] = dict(
+        intervals(images.labels, images.probabilities, lesion_ids, 0, RESAMPLES, classes=HAM10000.codes)
+    )
     bootstrap = Bootstrap(lesion_ids, 0, RESAMPLES, images.labels)
-    metrics = calibration_metrics(images.labels, images.probabilities, bootstrap)
+    metrics = calibration_metrics(images.labels, images.probabilities, bootstrap, classes=HAM10000.codes)
     found |= {name: metrics[name]["interval"] for name in ("ece", "brier", "nll")}
     malignant, score = _malignant(images)
     found["malignant auc"] = auc_metric(malignant, score, bootstrap)["interval"]
@@ -127,7 +129,7 @@ def alarms(data_sets: int, seed: int, handicap: float) -> dict[str, float]:
         worse = np.log(second.probabilities) + random.normal(scale=handicap, size=second.probabilities.shape)
         probabilities = softmax(worse, axis=1)
         differences = paired_differences(
-            first.labels, first.probabilities, probabilities, first.lesion_ids, 0, RESAMPLES
+            first.labels, first.probabilities, probabilities, first.lesion_ids, 0, RESAMPLES, classes=HAM10000.codes
         )
         for name, difference in differences.items():
             found[name].append(difference["p"] is not None and difference["p"] < 0.05)
@@ -141,9 +143,9 @@ def temperatures(data_sets: int, seed: int) -> list[tuple[float, float, float]]:
     for wrong_by in (0.4, 0.7, 1.0, 1.5):
         fitted: list[float] = []
         for _ in range(data_sets):
-            honest = softmax(random.normal(scale=2, size=(VALIDATION_LESIONS, len(LABELS))), axis=1)
+            honest = softmax(random.normal(scale=2, size=(VALIDATION_LESIONS, len(HAM10000.codes))), axis=1)
             drawn = (honest.cumsum(axis=1) < random.random((len(honest), 1))).sum(axis=1)
-            labels = np.minimum(drawn, len(LABELS) - 1)
+            labels = np.minimum(drawn, len(HAM10000.codes) - 1)
             found = fit_temperature(labels, scale(honest, wrong_by))
             fitted.append(float("nan") if found is None else found)
         rows.append((1 / wrong_by, float(np.mean(fitted)), float(np.std(fitted))))
@@ -158,8 +160,7 @@ def thresholds(data_sets: int, seed: int) -> list[tuple[str, float, float, float
         validation, test = (simulate(random, lesions)[0] for lesions in (VALIDATION_LESIONS, TEST_LESIONS))
         points = operating_points(
             (validation.labels, validation.probabilities), test.labels, test.probabilities,
-            Bootstrap(test.lesion_ids, 0, 2, test.labels),
-        )["malignant"]["points"]  # fmt: skip
+            Bootstrap(test.lesion_ids, 0, 2, test.labels), taxonomy=HAM10000)["malignant"]["points"]  # fmt: skip
         for point in points:
             reached[point["target"], point["at_least"]].append(point["test"][point["target"]]["value"])
     return [(*key, float(np.mean(values)), float(np.std(values))) for key, values in reached.items()]

@@ -53,7 +53,7 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     pixels = random.integers(0, 256, (images, QUICK.input_size, QUICK.input_size, 3), np.uint8)
     labels = random.integers(0, 7, images).astype(np.int32)
     examples = Examples(pixels, labels, np.ones(images, np.float32), np.ones(images))
-    core = build_core(QUICK.backbone, QUICK.input_size, QUICK.dropout)
+    core = build_core(QUICK.backbone, QUICK.input_size, QUICK.dropout, 7)
     set_trainable(core, QUICK.backbone, QUICK.partial.trainable, pretrained=True)
     steps = steps_per_epoch(examples, QUICK)
     model = training_model(core, QUICK, QUICK.partial, steps)

@@ -81,6 +81,7 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
         max_quarantine: float = 0.01,
         checkpoints: str = "",
         leak_guard: bool = True,
+        taxonomy: str = "ham10000",
     ):
         """Train and evaluate once per fold, pool the out-of-fold predictions, judge. Promotes nothing.
 
@@ -98,17 +99,19 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
             max_quarantine: largest share of damaged or surplus items that is tolerated.
             checkpoints: folder, gs:// or s3:// prefix for per-epoch checkpoints; empty for none.
             leak_guard: whether to look for near-duplicates, and keep them on one side of the split.
+            taxonomy: of the classes: ham10000, isic2019, or a taxonomy as JSON.
         """
         # Never cached: its answer is what makes the caching of everything after it right.
-        data = task(fingerprint, source=source, weights=weights, duplicate_pairs=duplicate_pairs).set_caching_options(
-            False
-        )
+        data = task(
+            fingerprint, source=source, weights=weights, duplicate_pairs=duplicate_pairs, taxonomy=taxonomy
+        ).set_caching_options(False)
         ingested = task(
             ingest,
             source=source,
             fingerprint=data.outputs["Output"],
             stored_size=stored_size,
             max_quarantine=max_quarantine,
+            taxonomy=taxonomy,
         )
         images = ingested.outputs["images"]
         found = task(duplicates, images=images, search=leak_guard)

@@ -135,6 +135,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
         checkpoints: str = "",
         leak_guard: bool = True,
         replace_champion: str = "better",
+        taxonomy: str = "ham10000",
     ):
         """Train, judge and promote.
 
@@ -154,6 +155,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             checkpoints: folder, gs:// or s3:// prefix for per-epoch checkpoints; empty for none.
             leak_guard: whether to look for near-duplicates, and keep them on one side of the split.
             replace_champion: better (than the champion, by the gate's metric), or always.
+            taxonomy: of the classes: ham10000, isic2019, or a taxonomy as JSON.
         """
         # Never cached: its answer is what makes the caching of everything after it right.
         data = task(
@@ -164,6 +166,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             fixed_test=fixed_test,
             registry=registry,
             policy=policy,
+            taxonomy=taxonomy,
         ).set_caching_options(False)
         ingested = task(
             ingest,
@@ -171,6 +174,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             fingerprint=data.outputs["Output"],
             stored_size=stored_size,
             max_quarantine=max_quarantine,
+            taxonomy=taxonomy,
         )
         images = ingested.outputs["images"]
         found = task(duplicates, images=images, search=leak_guard)

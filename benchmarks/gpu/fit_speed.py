@@ -33,13 +33,13 @@ def measure(chosen: Recipe) -> str:
     examples = Examples(pixels, labels=labels, weight=ones.astype(np.float32), sampling_weights=ones)
     few = slice(IMAGES // 10)
     judged = Examples(pixels[few], labels=labels[few], weight=examples.weight[few], sampling_weights=ones[few])
-    batches = EpochBatches(examples, random.permutation(IMAGES), chosen.batch_size, Mixing("cutmix", 1, 0, 0))
+    batches = EpochBatches(examples, random.permutation(IMAGES), chosen.batch_size, Mixing("cutmix", 1, 0, 0, 7))
     began, count = time.perf_counter(), min(FED, len(batches))
     for index in range(count):
         batches[index]
     fed = count * chosen.batch_size / (time.perf_counter() - began)
     with training_devices(chosen.batch_size) as devices:
-        core = build_core(chosen.backbone, chosen.input_size, chosen.dropout)
+        core = build_core(chosen.backbone, chosen.input_size, chosen.dropout, 7)
         set_trainable(core, chosen.backbone, chosen.partial.trainable, pretrained=True)
         model = training_model(core, chosen, chosen.partial, steps_per_epoch(examples, chosen))
         state = train(model, examples, judged, chosen, PhaseName.PARTIAL, 1, None, lambda _: None)

@@ -13,7 +13,6 @@ from lesionflow.reporting.page import render_page
 from lesionflow.reporting.pictures import class_bars
 from lesionflow.runtime.files import write_text
 from lesionflow.runtime.progress import report
-from lesionflow.taxonomy import LABELS
 
 
 def balance_table(
@@ -48,8 +47,8 @@ def balance_table(
     write_table(table[list(BALANCED_COLUMNS)], balanced)
 
     after = (table["weight"] * table["sampling_weight"]).groupby(table["dx"]).sum()
-    images = {label: int(before.get(label, 0)) for label in LABELS}
-    counted = {label: round(float(after.get(label, 0)), 1) for label in LABELS}
+    images = {str(label): int(before[label]) for label in before.index}  # a split leaves no class out
+    counted = {str(label): round(float(after[label]), 1) for label in before.index}
     write_text(picture, _draw_page(strategy, images, counted))
     report("headline", text=f"{strategy}, largest to smallest class {_ratio(before)} → {_ratio(after)}")
     return {"strategy": strategy, "before": images, "after": counted}

@@ -12,7 +12,7 @@ from lesionflow.data.source import SYNTHETIC_MARKER
 from lesionflow.metrics.classification import classification_metrics
 from lesionflow.policy import floor
 from lesionflow.runtime.files import write_json
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 from lesionflow.verdict import judge
 
 LESIONS = 4
@@ -31,8 +31,8 @@ def write_sample(source: str) -> dict[str, bytes]:
     """
     files = {SYNTHETIC_MARKER: b"Drawn by lesionflow's contract step; no patient is in it.\n"}
     lines = [_COLUMNS]
-    for index in range(LESIONS * len(LABELS)):
-        label = LABELS[index % len(LABELS)]
+    for index in range(LESIONS * len(HAM10000.codes)):
+        label = HAM10000.codes[index % len(HAM10000.codes)]
         files[f"contract_{index:07d}.jpg"] = _picture(index)
         lines.append(f"lesion_{index:07d},contract_{index:07d},{label},histo,{30 + index}.0,female,back")
     files["HAM10000_metadata.csv"] = ("\n".join(lines) + "\n").encode()
@@ -45,12 +45,15 @@ def write_sample(source: str) -> dict[str, bytes]:
 
 def write_evaluation(path: str | Path) -> None:
     """Write what evaluate would of a model that knows one class only: every gate that asks for more refuses it."""
-    truth = np.arange(len(LABELS)).repeat(2)
-    probabilities = np.full((len(truth), len(LABELS)), 0.1 / (len(LABELS) - 1))
+    truth = np.arange(len(HAM10000.codes)).repeat(2)
+    probabilities = np.full((len(truth), len(HAM10000.codes)), 0.1 / (len(HAM10000.codes) - 1))
     probabilities[:, 0] = 0.9
-    metrics = classification_metrics(truth, probabilities)
-    verdict = judge({"metrics": metrics}, floor("macro_f1", 0.7))
-    write_json(Path(path), {"verdict": verdict.verdict, "gate": verdict.section(), "metrics": metrics})
+    measured = {
+        "taxonomy": HAM10000.model_dump(mode="json"),
+        "metrics": classification_metrics(truth, probabilities, HAM10000.codes),
+    }
+    verdict = judge(measured, floor("macro_f1", 0.7))
+    write_json(Path(path), {"verdict": verdict.verdict, "gate": verdict.section(), **measured})
 
 
 def _picture(index: int) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lesionflow.artifacts.model_folder import read_labels
 from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES, classification_metrics
@@ -14,13 +15,14 @@ from lesionflow.metrics.paired import paired_differences
 from lesionflow.metrics.statistics import LEAST_LESIONS, Judged
 from lesionflow.models.loaded_model import LoadedModel, load_model
 from lesionflow.registry.versions import SPLIT, DamagedVersion, fetch_model, version_uri
+from lesionflow.taxonomy import Taxonomy
 
 Predict = Callable[[LoadedModel, pd.DataFrame], Judged]
 """What a model says of the images of a table."""
 
 
 def compare_with_champion(
-    registry: str, version: str, test: pd.DataFrame, judged: Judged, predict: Predict, seed: int
+    registry: str, version: str, test: pd.DataFrame, judged: Judged, predict: Predict, seed: int, taxonomy: Taxonomy
 ) -> dict[str, Any]:
     """Compare a model with the version in use.
 
@@ -34,6 +36,7 @@ def compare_with_champion(
         judged: what the model said of its images, in its order.
         predict: of the champion.
         seed: of the resampling.
+        taxonomy: of the test images.
 
     Returns:
         `status` (compared, none or not compared), `version`, `reason` (why it is not compared), `images` and `lesions`
@@ -64,7 +67,10 @@ def compare_with_champion(
         if not (path / SPLIT).is_file():
             return section | {"reason": f"The champion {version} does not say what it was trained on."}
         try:
-            known, model = read_table(path / SPLIT, SPLIT_COLUMNS), load_model(path)
+            known, (classes, _) = read_table(path / SPLIT, SPLIT_COLUMNS), read_labels(path)
+            if classes.codes != taxonomy.codes:
+                return section | {"reason": f"The champion {version} knows other classes: {', '.join(classes.codes)}."}
+            model = load_model(path)
         except UserError as error:
             return section | {"reason": str(error)}
         trained = known[known["subset"] != "test"]
@@ -85,15 +91,15 @@ def compare_with_champion(
     if judged.invalid or theirs.invalid:
         who = "model" if judged.invalid else "champion"
         return section | {"reason": f"The {who} gave probabilities that are not numbers."}
-    differences = paired_differences(theirs.labels, ours, theirs.probabilities, theirs.lesion_ids, seed)
+    differences = paired_differences(theirs.labels, ours, theirs.probabilities, theirs.lesion_ids, seed, taxonomy.codes)
     return section | {
         "status": "compared",
-        "model": _averages(theirs.labels, ours),
-        "champion": _averages(theirs.labels, theirs.probabilities),
+        "model": _averages(theirs.labels, ours, taxonomy),
+        "champion": _averages(theirs.labels, theirs.probabilities, taxonomy),
         "differences": differences,
     }
 
 
-def _averages(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
-    measured = classification_metrics(labels, probabilities)
+def _averages(labels: np.ndarray, probabilities: np.ndarray, taxonomy: Taxonomy) -> dict[str, float | None]:
+    measured = classification_metrics(labels, probabilities, taxonomy.codes)
     return {name: measured[name] for name in AVERAGES}

@@ -34,7 +34,7 @@ def evaluate(
         model: the fine-tuned model.
         evaluation: one JSON file with the verdict, every metric and where they come from.
         metrics: the headline metrics.
-        classification: the confusion matrix, and the ROC curve of melanoma against the rest.
+        classification: the confusion matrix, and the ROC curve of melanoma, if it is a class, against the rest.
         report: a self-contained HTML page.
         scores: one row per test image with its probabilities.
         model_card: the same metrics as a model card, with the metadata that model hubs read.

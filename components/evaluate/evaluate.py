@@ -7,9 +7,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.images import read_data_card, read_metadata
+from lesionflow.artifacts.images import read_data_card, read_metadata, read_taxonomy
 from lesionflow.artifacts.model_folder import HISTORY, model_file, read_training
-from lesionflow.artifacts.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, table_digest, write_table
+from lesionflow.artifacts.tables import (
+    BALANCED_COLUMNS,
+    SPLIT_COLUMNS,
+    probability_columns,
+    read_table,
+    table_digest,
+    write_table,
+)
 from lesionflow.components.evaluate.champion import compare_with_champion
 from lesionflow.data.pixels import decode_images
 from lesionflow.errors import UserError
@@ -17,7 +24,7 @@ from lesionflow.metrics.bootstrap import RESAMPLES
 from lesionflow.metrics.classification import measure, predicted_classes
 from lesionflow.metrics.statistics import Judged, statistics
 from lesionflow.models.loaded_model import LoadedModel, load_model
-from lesionflow.policy import load_policy
+from lesionflow.policy import check_classes, load_policy
 from lesionflow.reporting.examples import pick_examples
 from lesionflow.reporting.model_card import render_model_card
 from lesionflow.reporting.outcome import Outcome, conclude, images_digest, spoken_result
@@ -25,7 +32,7 @@ from lesionflow.reporting.report import render_report
 from lesionflow.runtime.files import file_digest, write_json, write_text
 from lesionflow.runtime.progress import report as tell
 from lesionflow.runtime.provenance import provenance
-from lesionflow.taxonomy import LABEL_INDEX, LABELS
+from lesionflow.taxonomy import Taxonomy
 
 
 def evaluate(
@@ -53,11 +60,11 @@ def evaluate(
         validation: the validation table.
         test: the test table.
         model: the model folder.
-        evaluation: JSON file to write: verdict, gate, metrics, calibration, operating_points, abstention,
+        evaluation: JSON file to write: verdict, gate, taxonomy, metrics, calibration, operating_points, abstention,
             subgroups, champion (None if the policy does not ask), examples, data, training, provenance,
             model_sha256, seed, resamples, artifacts.
         metrics: JSON file to write: the headline metrics.
-        classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
+        classification: JSON file to write: confusion matrix, ROC of melanoma against the rest if it is a class.
         report: HTML file to write.
         scores: Parquet file to write: image_id, lesion_id, dx, predicted, p_<label> per class.
         model_card: Markdown file to write.
@@ -76,28 +83,42 @@ def evaluate(
         "validation": read_table(validation, SPLIT_COLUMNS),
         "test": read_table(test, SPLIT_COLUMNS),
     }
-    _check_tables(tables)
+    taxonomy = read_taxonomy(images)
+    _check_tables(tables, taxonomy)
+    check_classes(asked, taxonomy)
     card = read_data_card(images)
     training, history = read_training(model), _read_history(model)
     loaded = load_model(model)
+    if loaded.labels != taxonomy.codes:
+        raise UserError(
+            f"The model in {model} knows the classes {', '.join(loaded.labels)}, and the images have "
+            f"{', '.join(taxonomy.codes)}; pass the model that was trained on them."
+        )
 
     held_out = tables["test"]
     test_set, validation_set = _predict(loaded, images, [held_out, tables["validation"]])
     truth, probabilities = test_set.labels, test_set.probabilities
-    measured = measure(truth, probabilities, test_set.lesion_ids, seed)
+    measured = measure(truth, probabilities, test_set.lesion_ids, seed, taxonomy.codes)
     metadata = read_metadata(images).set_index("image_id").loc[held_out["image_id"].tolist()]
     against = None
     if asked.compares:
         against = compare_with_champion(
-            registry, champion, held_out, test_set, lambda model, table: _predict(model, images, [table])[0], seed
+            registry,
+            champion,
+            held_out,
+            test_set,
+            lambda model, table: _predict(model, images, [table])[0],
+            seed,
+            taxonomy,
         )
-    scored = _score_table(held_out, probabilities)
-    examples = pick_examples(scored, images, loaded)
+    scored = _score_table(held_out, probabilities, taxonomy)
+    examples = pick_examples(scored, images, taxonomy, loaded)
 
     outcome = conclude(
         {
+            "taxonomy": taxonomy.model_dump(mode="json"),
             "metrics": measured,
-            **statistics(test_set, validation_set, metadata, seed),
+            **statistics(test_set, validation_set, metadata, seed, taxonomy),
             "champion": against,
             "resamples": RESAMPLES,
             "examples": examples.facts(),
@@ -108,8 +129,8 @@ def evaluate(
                 "quarantined": card.get("quarantined") or {},
                 # Metrics compare only on the same images, whatever split them off; promote looks at this.
                 "test_set": images_digest(held_out["image_id"]),
-                "counts": {name: _counts(table) for name, table in tables.items()},
-                "balanced": _epoch(tables["train"]),
+                "counts": {name: _counts(table, taxonomy) for name, table in tables.items()},
+                "balanced": _epoch(tables["train"], taxonomy),
                 "lesions": {name: int(table["lesion_id"].nunique()) for name, table in tables.items()},
                 "tables": {name: table_digest(table) for name, table in tables.items()},
             },
@@ -130,6 +151,7 @@ def evaluate(
             },
         },
         asked,
+        taxonomy,
         truth,
         probabilities,
     )
@@ -142,14 +164,16 @@ def evaluate(
     return outcome
 
 
-def _check_tables(tables: dict[str, pd.DataFrame]) -> None:
+def _check_tables(tables: dict[str, pd.DataFrame], taxonomy: Taxonomy) -> None:
     test = tables["test"]
     if test.empty:
         raise UserError("The test table has no rows; expected the test table that split wrote.")
     for name, table in tables.items():
-        unknown = sorted(set(table["dx"]) - set(LABELS))
+        unknown = sorted(set(table["dx"]) - set(taxonomy.codes))
         if unknown:
-            raise UserError(f"The {name} table has the label {unknown[0]!r}; expected one of {', '.join(LABELS)}.")
+            raise UserError(
+                f"The {name} table has the label {unknown[0]!r}; expected one of {', '.join(taxonomy.codes)}."
+            )
     for name in ("train", "validation"):
         shared = sorted(set(test["lesion_id"]) & set(tables[name]["lesion_id"]))
         if shared:
@@ -176,31 +200,31 @@ def _predict(model: LoadedModel, images: str | Path, tables: Sequence[pd.DataFra
     done, total = 0, sum(map(len, tables))
     judged: list[Judged] = []
     for table in tables:
-        probabilities = np.empty((len(table), len(LABELS)), np.float32)
+        probabilities = np.empty((len(table), len(model.labels)), np.float32)
         for rows, pixels in decode_images(images, table["image_id"].tolist(), model.decode_size):
             probabilities[rows] = model.predict(pixels)
             done += len(rows)
             tell("progress", done=done, total=total)
-        labels = table["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+        labels = table["dx"].map(model.taxonomy.index).to_numpy(np.int64)
         judged.append(Judged(labels, probabilities, table["lesion_id"].tolist()))
     return judged
 
 
-def _counts(table: pd.DataFrame) -> dict[str, int]:
+def _counts(table: pd.DataFrame, taxonomy: Taxonomy) -> dict[str, int]:
     counts = table["dx"].value_counts()
-    return {label: int(counts.get(label, 0)) for label in LABELS}
+    return {code: int(counts.get(code, 0)) for code in taxonomy.codes}
 
 
-def _epoch(train: pd.DataFrame) -> dict[str, int]:
+def _epoch(train: pd.DataFrame, taxonomy: Taxonomy) -> dict[str, int]:
     """How often an epoch meets each class, as weighted or drawn by the balancing."""
     times = (train["weight"] * train["sampling_weight"]).groupby(train["dx"]).sum()
-    return {label: round(times.get(label, 0)) for label in LABELS}
+    return {code: round(times.get(code, 0)) for code in taxonomy.codes}
 
 
-def _score_table(test: pd.DataFrame, probabilities: NDArray[np.float32]) -> pd.DataFrame:
+def _score_table(test: pd.DataFrame, probabilities: NDArray[np.float32], taxonomy: Taxonomy) -> pd.DataFrame:
     """`predicted` is null where a probability is not a finite number."""
     table = test[["image_id", "lesion_id", "dx"]].reset_index(drop=True)
-    table["predicted"] = [LABELS[index] if index >= 0 else None for index in predicted_classes(probabilities)]
-    for index, label in enumerate(LABELS):
-        table[f"p_{label}"] = probabilities[:, index]
+    table["predicted"] = [taxonomy.codes[index] if index >= 0 else None for index in predicted_classes(probabilities)]
+    for index, column in enumerate(probability_columns(taxonomy.codes)):
+        table[column] = probabilities[:, index]
     return table

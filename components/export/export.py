@@ -131,7 +131,7 @@ def _write_exports(folder: Path, calibration: Calibration) -> tuple[dict[str, fl
             )
 
     floats = pixels.astype(np.float32)
-    saved_model.write_saved_model(network, size, calibration, folder / SERVED)
+    saved_model.write_saved_model(network, size, calibration, loaded.labels, folder / SERVED)
     questions = {saved_model.PIXELS_SIGNATURE: floats, saved_model.BYTES_SIGNATURE: encoded}
     answers = saved_model.ask(folder / SERVED, questions)
     compare("SavedModel", answers[saved_model.PIXELS_SIGNATURE]["probabilities"])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 INPUT = "pixels"
 """float32, (n, size, size, 3): RGB in 0..255."""
 OUTPUT = "probabilities"
-"""float32, (n, 7): calibrated, in the order of the labels."""
+"""float32, (n, classes): calibrated, in the order of the labels."""
 _OPSET = 17  # of the year 2021, so that old runtimes read it too
 
 
@@ -27,7 +27,7 @@ def write_onnx(network: "keras.Model", size: int, calibration: Calibration, path
     antialiasing into an operator that ONNX does not have. So the graph is frozen first, and starts after the resizing.
 
     Args:
-        network: RGB in 0..255 at its own size, (n, size, size, 3) -> probabilities (n, 7).
+        network: RGB in 0..255 at its own size, (n, size, size, 3) -> probabilities (n, classes).
         size: in pixels.
         calibration: of its probabilities.
         path: to write.

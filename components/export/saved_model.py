@@ -1,6 +1,6 @@
 """The model as a TensorFlow SavedModel that decodes and resizes by itself, see `served_image`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lesionflow.artifacts.model_folder import Calibration
 from lesionflow.components.export.served_image import decode_served
-from lesionflow.taxonomy import LABELS
 
 if TYPE_CHECKING:
     import keras
@@ -23,16 +22,19 @@ PIXELS_SIGNATURE = "pixels"
 _LEAST = 1e-12  # of a probability, as in src/lesionflow/metrics/calibration.py
 
 
-def write_saved_model(network: "keras.Model", size: int, calibration: Calibration, folder: Path) -> None:
+def write_saved_model(
+    network: "keras.Model", size: int, calibration: Calibration, codes: Sequence[str], folder: Path
+) -> None:
     """Write a SavedModel with both signatures.
 
-    Each answers `probabilities` (float32, (n, 7), calibrated), `labels` (strings, (n, 7): what the columns mean),
-    `predicted` (strings, (n,)) and `abstain` (booleans, (n,)). TensorFlow Serving wants the same n in all of them.
+    Each answers `probabilities` (float32, (n, classes), calibrated), `labels` (strings, (n, classes): what the columns
+    mean), `predicted` (strings, (n,)) and `abstain` (booleans, (n,)). TensorFlow Serving wants one n in all of them.
 
     Args:
-        network: RGB in 0..255 at its own size, (n, size, size, 3) -> probabilities (n, 7).
+        network: RGB in 0..255 at its own size, (n, size, size, 3) -> probabilities (n, classes).
         size: in pixels.
         calibration: of its probabilities.
+        codes: of the classes, in their order.
         folder: to write.
     """
     import tensorflow as tf
@@ -41,7 +43,7 @@ def write_saved_model(network: "keras.Model", size: int, calibration: Calibratio
 
     def answers(pixels: Any) -> dict[str, Any]:
         probabilities = calibrated(pixels)
-        labels = tf.constant(LABELS)
+        labels = tf.constant(codes)
         most = tf.reduce_max(probabilities, axis=1)
         # Not `most < 0`: a probability that is not a number must abstain too.
         sure = most >= (calibration.abstain_below or 0.0)
@@ -75,7 +77,7 @@ def write_saved_model(network: "keras.Model", size: int, calibration: Calibratio
 
 
 def calibrated_function(network: "keras.Model", size: int, calibration: Calibration) -> Any:
-    """A TensorFlow function of `pixels`, float32 (n, size, size, 3), to calibrated `probabilities`, float32 (n, 7)."""
+    """A TensorFlow function of `pixels`, float32 (n, size, size, 3), to calibrated `probabilities`, (n, classes)."""
     import tensorflow as tf
 
     def calibrated(pixels: Any) -> Any:

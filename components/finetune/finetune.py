@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lesionflow.artifacts.images import read_taxonomy
 from lesionflow.artifacts.model_folder import (
     HISTORY,
     MODEL,
     TENSORBOARD,
     TRAINING,
     model_file,
+    read_labels,
     read_training,
     write_labels,
 )
@@ -34,7 +36,7 @@ from lesionflow.runtime.files import file_digest, whole_folder, write_json
 from lesionflow.runtime.progress import report
 from lesionflow.runtime.step_digest import step_digest
 from lesionflow.storage import download, join
-from lesionflow.taxonomy import LABEL_INDEX, LABELS
+from lesionflow.taxonomy import Taxonomy
 from lesionflow.training import checkpoint as checkpoints
 from lesionflow.training.history import read_history, write_events, write_history
 from lesionflow.training.preemption import termination_noted
@@ -102,14 +104,15 @@ def finetune(
     if (name is PhaseName.HEAD) != (start is None):
         needs = "starts from --weights, not from a model" if start else "starts from the model of the step before"
         raise UserError(f"The {name} step {needs}; pass `start` to partial and full, and to them only.")
-    decoding = _examples(images, train, validation, settings.decode_size)
+    taxonomy = read_taxonomy(images)
+    decoding = _examples(images, train, validation, settings.decode_size, taxonomy)
     pretrained = read_training(start).get("pretrained") if start else weights != "none"
     # From random weights the normalization trains, which leaves batches whole: all threads at each operation, then.
     prepare(core_shards(settings.batch_size) if pretrained else 1)
     make_deterministic(seed)
     with training_devices(settings.batch_size) as chosen:
-        core = build_core(settings.backbone, settings.input_size, settings.dropout)
-        begin = _load_start(core, settings, weights, start)
+        core = build_core(settings.backbone, settings.input_size, settings.dropout, len(taxonomy.codes))
+        begin = _load_start(core, settings, weights, start, taxonomy)
         phase_settings = settings.phase(name)
         trains_from = set_trainable(core, settings.backbone, phase_settings.trainable, begin.pretrained)
         examples, judged_on = decoding.result()
@@ -145,9 +148,9 @@ def finetune(
     }
     deployed = core
     if chosen.devices:  # users' machines compute in single precision, and have no need of our GPUs
-        deployed = build_core(settings.backbone, settings.input_size, settings.dropout)
+        deployed = build_core(settings.backbone, settings.input_size, settings.dropout, len(taxonomy.codes))
         deployed.set_weights(core.get_weights())
-    _write_model(Path(model), deployed, settings, rows, training)
+    _write_model(Path(model), deployed, settings, rows, training, taxonomy)
     facts = {
         "best_epoch": best_epoch,
         "val_macro_f1": reached,
@@ -167,7 +170,9 @@ def finetune(
     return facts
 
 
-def _examples(images: str, train: str, validation: str, size: int) -> "Future[tuple[Examples, Examples]]":
+def _examples(
+    images: str, train: str, validation: str, size: int, taxonomy: Taxonomy
+) -> "Future[tuple[Examples, Examples]]":
     """Read the two tables, and decode their images beside what comes next.
 
     Importing TensorFlow and building the network keep one core busy for seconds, decoding the others.
@@ -176,8 +181,8 @@ def _examples(images: str, train: str, validation: str, size: int) -> "Future[tu
     Raises:
         UserError: as `_rows`; the future's: as `load_pixels`.
     """
-    ids, columns = _rows(train, BALANCED_COLUMNS)
-    judged_ids, judged_columns = _rows(validation, SPLIT_COLUMNS)
+    ids, columns = _rows(train, BALANCED_COLUMNS, taxonomy)
+    judged_ids, judged_columns = _rows(validation, SPLIT_COLUMNS, taxonomy)
 
     def decode() -> tuple[Examples, Examples]:
         pixels = load_pixels(images, [*ids, *judged_ids], size)
@@ -189,17 +194,17 @@ def _examples(images: str, train: str, validation: str, size: int) -> "Future[tu
     return decoding
 
 
-def _rows(table: str, columns: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
+def _rows(table: str, columns: tuple[str, ...], taxonomy: Taxonomy) -> tuple[list[str], dict[str, Any]]:
     """Image ids of a table, and all of its `Examples` but the pixels.
 
     Raises:
-        UserError: a label is not one of ours, or weights or sampling weights make no sense.
+        UserError: a label is none of the classes, or weights or sampling weights make no sense.
     """
     frame = read_table(table, columns)
     if frame.empty:
         raise UserError(f"The table {table} has no rows; expected images to train and validate on.")
-    if unknown := sorted(set(frame["dx"]) - set(LABELS)):
-        raise UserError(f"The table {table} has the label {unknown[0]!r}; expected only {', '.join(LABELS)}.")
+    if unknown := sorted(set(frame["dx"]) - set(taxonomy.codes)):
+        raise UserError(f"The table {table} has the label {unknown[0]!r}; expected only {', '.join(taxonomy.codes)}.")
     ones = np.ones(len(frame))
     weight = frame["weight"].to_numpy(np.float32) if "weight" in columns else ones.astype(np.float32)
     sampling_weights = frame["sampling_weight"].to_numpy(np.float64) if "sampling_weight" in columns else ones
@@ -209,14 +214,19 @@ def _rows(table: str, columns: tuple[str, ...]) -> tuple[list[str], dict[str, An
                 f"The column {column} of {table} has negative, missing or only zero values; "
                 "expected the table that the balance step wrote."
             )
-    labels = np.array([LABEL_INDEX[dx] for dx in frame["dx"]], np.int32)
+    labels = np.array([taxonomy.index[dx] for dx in frame["dx"]], np.int32)
     return frame["image_id"].tolist(), {"labels": labels, "weight": weight, "sampling_weights": sampling_weights}
 
 
-def _load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | None) -> _Start:
+def _load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | None, taxonomy: Taxonomy) -> _Start:
     """Put the starting weights into `core`."""
     if start is not None:
-        begin = read_training(start)
+        begin, (known, _) = read_training(start), read_labels(start)
+        if known.codes != taxonomy.codes:
+            raise UserError(
+                f"The model in {start} knows the classes {', '.join(known.codes)}, and the images have "
+                f"{', '.join(taxonomy.codes)}; pass the model of the step before."
+            )
         try:
             with complete_loading():
                 deployable(core, recipe.decode_size).load_weights(model_file(start))
@@ -289,11 +299,16 @@ def _train(
 
 
 def _write_model(
-    folder: Path, core: "keras.Model", recipe: Recipe, rows: list[dict[str, Any]], training: dict[str, Any]
+    folder: Path,
+    core: "keras.Model",
+    recipe: Recipe,
+    rows: list[dict[str, Any]],
+    training: dict[str, Any],
+    taxonomy: Taxonomy,
 ) -> None:
     with whole_folder(folder) as temporary:
         deployable(core, recipe.decode_size, recipe.test_time_augmentation).save(temporary / MODEL)
-        write_labels(temporary, recipe.decode_size)
+        write_labels(temporary, recipe.decode_size, taxonomy)
         write_history(rows, temporary / HISTORY)
         write_json(temporary / TRAINING, training)
         write_events(rows, temporary / TENSORBOARD)

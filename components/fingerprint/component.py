@@ -14,6 +14,7 @@ def fingerprint(
     fixed_test: str = "",
     registry: str = "",
     policy: str = "default",
+    taxonomy: str = "ham10000",
 ) -> str:
     """Digest everything that comes from outside, so that later steps are reused exactly when they may be.
 
@@ -25,6 +26,7 @@ def fingerprint(
         fixed_test: optional list of the test images.
         registry: folder, gs:// or s3:// prefix that will receive the model; no part of the digest.
         policy: what the gate judges by: default, or a policy as JSON; no part of the digest.
+        taxonomy: of the classes: ham10000, isic2019, or a taxonomy as JSON.
 
     Returns:
         The digest, as hexadecimal.
@@ -41,5 +43,6 @@ def fingerprint(
         fixed_test=fixed_test,
         registry=registry,
         policy=policy,
+        taxonomy=taxonomy,
         champion=champion,
     )

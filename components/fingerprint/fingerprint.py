@@ -19,6 +19,7 @@ from lesionflow.policy import load_policy
 from lesionflow.registry.versions import champion_version
 from lesionflow.runtime.files import write_text
 from lesionflow.runtime.progress import report
+from lesionflow.taxonomy import HAM10000, Taxonomy, load_taxonomy
 
 _THREADS = 8  # waiting for the disk, mostly; CRC-32 releases the interpreter's lock
 
@@ -31,6 +32,7 @@ def fingerprint(
     registry: str = "",
     policy: str = "default",
     champion: str | Path | None = None,
+    taxonomy: str = "ham10000",
 ) -> str:
     """Digest the source and the other external inputs, without decoding an image.
 
@@ -45,6 +47,7 @@ def fingerprint(
         registry: where the model will go; no part of the digest. Its store is tried here, in the first step of a
             run: what `promote` would stumble over, after all the training, is said at once.
         policy: of the gate, as `load_policy` understands it; no part of the digest.
+        taxonomy: of the classes, as `load_taxonomy` understands it.
         champion: text file to write: the version in use, if the policy compares with it (see `champion_of`).
 
     Returns:
@@ -63,6 +66,9 @@ def fingerprint(
         "duplicate_pairs": _file(duplicate_pairs, "list of duplicate pairs") if duplicate_pairs else "",
         "fixed_test": _file(fixed_test, "fixed test list") if fixed_test else "",
     }
+    classes = load_taxonomy(taxonomy)
+    if classes != HAM10000:
+        inputs["taxonomy"] = classes.text()
     found = open_source(source)
     if not found.images and not found.zips:
         raise UserError(f"{source} holds no images; expected files ending in {ENDINGS_TEXT}, or zips of them.")
@@ -73,7 +79,7 @@ def fingerprint(
                 _listed(found), pool.map(partial(content_digest, found), _listed(found)), strict=True
             )
         ]
-    content = {"inputs": inputs, "metadata": _metadata(found), "images": listing, "synthetic": found.synthetic}
+    content = {"inputs": inputs, "metadata": _metadata(found, classes), "images": listing, "synthetic": found.synthetic}
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     report("headline", text=f"{len(found.images) or len(found.zips):,} files, {digest[:12]}")
     return digest
@@ -106,14 +112,14 @@ def _listed(source: Source) -> tuple[Entry, ...]:
     return (*source.images, *source.zips) if storage.is_remote(source.root) else source.images
 
 
-def _metadata(source: Source) -> list[str]:
+def _metadata(source: Source, taxonomy: Taxonomy) -> list[str]:
     """Digests of the metadata files' contents.
 
     Raises:
         UserError: there is no metadata, or it lacks columns.
     """
     try:
-        metadata = find_metadata(source)
+        metadata = find_metadata(source, taxonomy)
     except NoMetadata:
         if storage.is_remote(source.root) and source.zips:
             return []  # it may lie in a zip, whose checksum counts already

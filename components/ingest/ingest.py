@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from lesionflow.artifacts.images import DATA_CARD, README, read_metadata
+from lesionflow.artifacts.images import DATA_CARD, README, read_metadata, write_taxonomy
 from lesionflow.artifacts.tables import write_table
 from lesionflow.components.ingest.convert import Converted, convert_all
 from lesionflow.components.ingest.data_card import (
@@ -23,6 +23,7 @@ from lesionflow.data.source import Source, local_source
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import whole_folder, write_json, write_text
 from lesionflow.runtime.progress import report
+from lesionflow.taxonomy import load_taxonomy
 
 QUARANTINE_COLUMNS = ("item", "file", "reason")
 
@@ -35,6 +36,7 @@ def ingest(
     data_card: str,
     stored_size: int = 256,
     max_quarantine: float = 0.01,
+    taxonomy: str = "ham10000",
 ) -> dict[str, Any]:
     """Read a source in any layout in which HAM10000 is found and write the images artifact.
 
@@ -43,12 +45,13 @@ def ingest(
     Args:
         source: folder, or gs:// or s3:// prefix.
         fingerprint: of the source; goes into the data card.
-        images: folder to write: Parquet shards (see `common.image_table`), data_card.json, and README.md, the same as
-            a card that data hubs read.
+        images: folder to write: Parquet shards (see `artifacts.images`), taxonomy.json, data_card.json, and README.md,
+            the same as a card that data hubs read.
         quarantine: Parquet file to write: item, file and reason of everything left out.
         data_card: HTML file to write.
         stored_size: shorter side of the stored images, pixels; images are never enlarged.
         max_quarantine: largest share of rows and surplus images that may be left out, 0 to 1.
+        taxonomy: of the classes, as `load_taxonomy` understands it.
 
     Returns:
         Metrics for the artifact's metadata.
@@ -60,10 +63,11 @@ def ingest(
         raise UserError(f"stored_size is {stored_size}; expected 32 pixels or more.")
     if not 0 <= max_quarantine <= 1:
         raise UserError(f"max_quarantine is {max_quarantine}; expected a share from 0 to 1.")
+    classes = load_taxonomy(taxonomy)
     with local_source(source) as found, whole_folder(images) as folder:
         for note in found.notes():
             print(note, flush=True)
-        metadata = find_metadata(found)
+        metadata = find_metadata(found, classes)
         parsed = parse_metadata(metadata)
         matched = match_images(found, parsed, metadata.table.entry.name)
         rejected = parsed.rejected + matched.rejected
@@ -76,6 +80,7 @@ def ingest(
         _refuse_if_too_many(rejected, matched.total, max_quarantine, found)
         card = make_data_card(
             read_metadata(folder),
+            classes,
             source=source,
             synthetic=found.synthetic,
             fingerprint=fingerprint,
@@ -87,10 +92,11 @@ def ingest(
             passed_over=found.passed_over,
             warnings=[*parsed.warnings, *_unreadable(found)],
         )
+        write_taxonomy(folder, classes)
         write_json(folder / DATA_CARD, card)
-        write_text(folder / README, render_data_card_markdown(card))
+        write_text(folder / README, render_data_card_markdown(card, classes))
         write_table(pd.DataFrame([vars(each) for each in rejected], columns=list(QUARANTINE_COLUMNS)), quarantine)
-        write_text(data_card, render_data_card(card))
+        write_text(data_card, render_data_card(card, classes))
     unused = f", {len(found.passed_over):,} files not used" if found.passed_over else ""
     text = f"{card['images']:,} images of {card['lesions']:,} lesions, {len(rejected)} quarantined{unused}"
     report("headline", text=text)
@@ -105,6 +111,7 @@ def ingest(
         "fingerprint": fingerprint,
         "stored_size": stored_size,
         "licence": card["licence"],
+        "taxonomy": classes.name,
     }
 
 

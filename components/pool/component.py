@@ -31,7 +31,7 @@ def pool(
         evaluations: the evaluation of each fold.
         evaluation: one JSON file with the verdict, every metric, and where the folds' models and reports are.
         metrics: the headline metrics.
-        classification: the confusion matrix, and the ROC curve of melanoma against the rest.
+        classification: the confusion matrix, and the ROC curve of melanoma, if it is a class, against the rest.
         report: a self-contained HTML page.
         pooled: one row per image with its fold and its probabilities.
         policy: what the gate judges by: default (macro-F1 of at least 0.70), or a policy as JSON.

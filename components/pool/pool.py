@@ -9,20 +9,17 @@ import numpy as np
 import pandas as pd
 
 from lesionflow.artifacts.evaluation import read_evaluation
-from lesionflow.artifacts.images import read_data_card, read_metadata
-from lesionflow.artifacts.tables import PROBABILITY_COLUMNS, read_table, write_table
+from lesionflow.artifacts.images import read_data_card, read_metadata, read_taxonomy
+from lesionflow.artifacts.tables import probability_columns, read_table, score_columns, write_table
 from lesionflow.components.pool.report import render_report
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import measure
-from lesionflow.policy import check_pooled, load_policy
+from lesionflow.policy import check_classes, check_pooled, load_policy
 from lesionflow.reporting.outcome import Outcome, conclude, images_digest, spoken_result
 from lesionflow.runtime.files import write_json, write_text
 from lesionflow.runtime.progress import report as tell
 from lesionflow.runtime.provenance import provenance
-from lesionflow.taxonomy import LABEL_INDEX, LABELS
-
-SCORE_COLUMNS = ("image_id", "lesion_id", "dx", "predicted", *PROBABILITY_COLUMNS)
-"""Of the score table that evaluate writes."""
+from lesionflow.taxonomy import Taxonomy
 
 METHOD = "out-of-fold predictions of {folds} models, each on lesions it never saw"
 """What pooled metrics are metrics of."""
@@ -57,7 +54,7 @@ def pool(
             and with `method`, `folds` (per fold: fold, images, lesions, macro_f1, macro_f1_interval, f1 per
             class) and `spread` of their macro-F1 (mean, standard_deviation, lowest, highest; or null).
         metrics: JSON file to write: the headline metrics.
-        classification: JSON file to write: confusion matrix, ROC of melanoma against the rest.
+        classification: JSON file to write: confusion matrix, ROC of melanoma against the rest if it is a class.
         report: HTML file to write.
         pooled: Parquet file to write: the score tables, one after the other, with `fold`, from 1.
         policy: what the gate judges by, as `load_policy` understands it: averages and metrics of classes.
@@ -68,18 +65,21 @@ def pool(
     """
     asked = load_policy(policy)
     check_pooled(asked)
+    taxonomy = read_taxonomy(images)
+    check_classes(asked, taxonomy)
     card = read_data_card(images)
-    table, documents = _read_folds(scores, evaluations)
+    table, documents = _read_folds(scores, evaluations, taxonomy)
     _require_each_image_once(table, read_metadata(images)["image_id"])
 
-    truth = table["dx"].map(LABEL_INDEX).to_numpy(np.int64)
-    probabilities = table[[*PROBABILITY_COLUMNS]].to_numpy(np.float64)
-    measured = measure(truth, probabilities, table["lesion_id"].tolist(), seed)
+    truth = table["dx"].map(taxonomy.index).to_numpy(np.int64)
+    probabilities = table[[*probability_columns(taxonomy.codes)]].to_numpy(np.float64)
+    measured = measure(truth, probabilities, table["lesion_id"].tolist(), seed, taxonomy.codes)
 
     folds = [_fold(number, rows, documents[number - 1]) for number, rows in table.groupby("fold")]  # pyright: ignore
     outcome = conclude(
         {
             "method": METHOD.format(folds=len(folds)),
+            "taxonomy": taxonomy.model_dump(mode="json"),
             "metrics": measured,
             "folds": folds,
             "spread": _spread([fold["macro_f1"] for fold in folds]),
@@ -108,6 +108,7 @@ def pool(
             },
         },
         asked,
+        taxonomy,
         truth,
         probabilities,
         {"folds": len(folds), "macro_f1_of_folds": [fold["macro_f1"] for fold in folds]},
@@ -121,7 +122,7 @@ def pool(
 
 
 def _read_folds(
-    scores: Sequence[str | Path], evaluations: Sequence[str | Path]
+    scores: Sequence[str | Path], evaluations: Sequence[str | Path], taxonomy: Taxonomy
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """All score tables as one, with `fold` from 1, and the evaluation of each, found by its images.
 
@@ -136,7 +137,7 @@ def _read_folds(
     tables: list[pd.DataFrame] = []
     documents: list[dict[str, Any]] = []
     for fold, path in enumerate(scores, start=1):
-        table = read_table(path, SCORE_COLUMNS)
+        table = read_table(path, score_columns(taxonomy.codes))
         document = by_images.get(images_digest(table["image_id"]))
         if document is None:
             raise UserError(
@@ -177,7 +178,7 @@ def _fold(number: int, rows: pd.DataFrame, evaluation: Mapping[str, Any]) -> dic
         "lesions": int(rows["lesion_id"].nunique()),
         "macro_f1": measured["macro_f1"],
         "macro_f1_interval": measured["macro_f1_interval"],
-        "f1": {label: measured["per_class"][label]["f1"] for label in LABELS},
+        "f1": {label: entry["f1"] for label, entry in measured["per_class"].items()},
     }
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from lesionflow.artifacts.tables import PROBABILITY_COLUMNS
+from lesionflow.artifacts.tables import probability_columns
 from lesionflow.metrics.classification import AVERAGES, format_metric
 from lesionflow.reporting.curves import draw_roc
 from lesionflow.reporting.examples import format_sure, pick_examples
 from lesionflow.reporting.page import load_template, render_page
 from lesionflow.reporting.pictures import PALETTE, new_figure, to_svg
 from lesionflow.reporting.report import STYLE
-from lesionflow.taxonomy import DIAGNOSES, LABEL_INDEX, LABELS
+from lesionflow.taxonomy import check_taxonomy
 
 
 def render_report(
@@ -34,17 +34,19 @@ def render_report(
         A complete HTML document.
     """
     metrics = evaluation["metrics"]
-    probabilities = scores[[*PROBABILITY_COLUMNS]].to_numpy(np.float64)
-    truth = scores["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+    taxonomy = check_taxonomy(evaluation["taxonomy"], "the evaluation")
+    probabilities = scores[[*probability_columns(taxonomy.codes)]].to_numpy(np.float64)
+    truth = scores["dx"].map(taxonomy.index).to_numpy(np.int64)
     aucs = {label: entry["auc"] for label, entry in metrics["per_class"].items()}
-    examples = pick_examples(scores, images)
+    examples = pick_examples(scores, images, taxonomy)
     context = {
         "evaluation": evaluation,
         "card": card,
         "averages": AVERAGES,
-        "diagnoses": DIAGNOSES,
+        "commonest": max(metrics["per_class"], key=lambda code: metrics["per_class"][code]["support"]),
+        "diagnoses": taxonomy.names,
         "picture": Markup(draw_folds(evaluation["folds"], metrics)),
-        "roc": Markup(draw_roc(truth, probabilities, aucs)),
+        "roc": Markup(draw_roc(truth, probabilities, aucs, taxonomy)),
         "right": examples.right,
         "wrong": examples.wrong,
         "errors": int((scores["dx"] != scores["predicted"].fillna("")).sum()),
@@ -67,12 +69,13 @@ def draw_folds(folds: Sequence[Mapping[str, Any]], pooled: Mapping[str, Any]) ->
         One `<svg>` element.
     """
     figure, axes = new_figure()
-    names = ["macro-F1", *LABELS]
-    together = [pooled["macro_f1"], *(pooled["per_class"][label]["f1"] for label in LABELS)]
+    classes: Mapping[str, Any] = pooled["per_class"]
+    names = ["macro-F1", *classes]
+    together = [pooled["macro_f1"], *(entry["f1"] for entry in classes.values())]
     axes.bar(range(len(names)), [_number(value) for value in together], 0.7, color=PALETTE[4], label="all folds pooled")
     for place, fold in enumerate(folds):
         shift = 0.5 * ((place + 0.5) / len(folds) - 0.5)
-        values = [_number(fold["macro_f1"]), *(_number(fold["f1"][label]) for label in LABELS)]
+        values = [_number(fold["macro_f1"]), *(_number(fold["f1"][label]) for label in classes)]
         axes.plot(
             [index + shift for index in range(len(names))],
             values,

@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from lesionflow.artifacts.images import read_metadata
+from lesionflow.artifacts.images import read_metadata, read_taxonomy
 from lesionflow.artifacts.tables import SPLIT_COLUMNS, write_table
 from lesionflow.data.splitting.assign import assign_groups, join_groups
 from lesionflow.data.splitting.leaks import check_no_leak
 from lesionflow.data.splitting.lists import read_found_pairs, read_ids, read_pairs
 from lesionflow.errors import UserError
 from lesionflow.runtime.progress import report
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import Taxonomy
 
 SUBSETS = ("train", "validation", "test")
 
@@ -59,15 +59,15 @@ def split_images(
     """
     _require_shares(validation_share, test_share, seed)
     _require_folds(folds, fold, fixed_test)
-    metadata = read_metadata(images)
+    metadata, taxonomy = read_metadata(images), read_taxonomy(images)
     known = set(metadata["image_id"])
     pairs = read_pairs(duplicate_pairs, known) if duplicate_pairs else []
     pairs += read_found_pairs(found_pairs, known) if found_pairs else []
     listed = read_ids(fixed_test, known) if fixed_test else None
     groups = join_groups(metadata, pairs)
-    sides = choose_subsets(metadata, groups, listed, seed, validation_share, test_share, folds, fold)
+    sides = choose_subsets(metadata, groups, listed, seed, validation_share, test_share, taxonomy, folds, fold)
     checked = check_no_leak(metadata[sides != ""], sides[sides != ""], pairs)
-    facts = _write_tables(metadata.assign(subset=sides), tables)
+    facts = _write_tables(metadata.assign(subset=sides), tables, taxonomy)
     sizes = " / ".join(f"{facts[side]['images']:,}" for side in SUBSETS)
     report("headline", text=f"{sizes} images, no lesion on two sides")
     return {
@@ -85,24 +85,29 @@ def choose_subsets(
     seed: int,
     validation_share: float,
     test_share: float,
+    taxonomy: Taxonomy,
     folds: int = 0,
     fold: int = 0,
 ) -> "pd.Series[str]":
     """The side of each row of `metadata`, one of SUBSETS; "" for those that are left out beside a fixed test set."""
-    missing = [label for label in LABELS if label not in set(metadata["dx"])]
+    missing = [label for label in taxonomy.codes if label not in set(metadata["dx"])]
     if missing:
-        raise UserError(f"There are no images of {', '.join(missing)}; expected images of all {len(LABELS)} classes.")
+        raise UserError(
+            f"There are no images of {', '.join(missing)}; expected images of all {len(taxonomy.codes)} classes."
+        )
     train_share = 1 - validation_share - test_share
     if folds:
-        parts = assign_groups(metadata["dx"], groups, {f"fold {part + 1}": 1 / folds for part in range(folds)}, seed)
+        parts = assign_groups(
+            metadata["dx"], groups, {f"fold {part + 1}": 1 / folds for part in range(folds)}, seed, taxonomy
+        )
         held_out = parts == f"fold {fold + 1}"
         left_out = pd.Series(False, index=metadata.index)
     elif fixed_test is None:
         shares = {"train": train_share, "validation": validation_share, "test": test_share}
-        return assign_groups(metadata["dx"], groups, shares, seed)
+        return assign_groups(metadata["dx"], groups, shares, seed, taxonomy)
     else:
         held_out = metadata["image_id"].isin(fixed_test)
-        missing = [label for label in LABELS if label not in set(metadata.loc[held_out, "dx"])]
+        missing = [label for label in taxonomy.codes if label not in set(metadata.loc[held_out, "dx"])]
         if missing:
             raise UserError(
                 f"The fixed test list has no images of {', '.join(missing)}; each class needs at least one."
@@ -113,11 +118,11 @@ def choose_subsets(
     shares = {"train": train_share / both, "validation": validation_share / both}
     sides = pd.Series("", index=metadata.index)
     sides[held_out] = "test"
-    sides[rest] = assign_groups(metadata.loc[rest, "dx"], groups[rest], shares, seed)
+    sides[rest] = assign_groups(metadata.loc[rest, "dx"], groups[rest], shares, seed, taxonomy)
     return sides
 
 
-def _write_tables(metadata: pd.DataFrame, tables: Mapping[str, str | Path]) -> dict[str, Any]:
+def _write_tables(metadata: pd.DataFrame, tables: Mapping[str, str | Path], taxonomy: Taxonomy) -> dict[str, Any]:
     """Write a table per subset, sorted by image id, and count what is in it."""
     table = metadata[list(SPLIT_COLUMNS)].sort_values("image_id", ignore_index=True)
     facts: dict[str, Any] = {}
@@ -128,7 +133,7 @@ def _write_tables(metadata: pd.DataFrame, tables: Mapping[str, str | Path]) -> d
         facts[subset] = {
             "images": len(part),
             "lesions": part["lesion_id"].nunique(),
-            "counts": {label: int(counts[label]) for label in LABELS},
+            "counts": {label: int(counts[label]) for label in taxonomy.codes},
         }
     return facts
 

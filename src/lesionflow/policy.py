@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES
 from lesionflow.settings_text import read_settings, wrong_fields
-from lesionflow.taxonomy import SEXES
+from lesionflow.taxonomy import SEXES, Taxonomy
 
 AverageMetric = Literal["macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc"]
-Label = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
+Label = Annotated[str, Field(min_length=1)]
+"""The code of a class; whether the data has it is known once its taxonomy is: see `check_classes`."""
 ClassMetric = Literal["precision", "recall", "f1", "auc"]
 Question = Literal["melanoma", "malignant"]
 Point = Literal["specificity 0.9", "specificity 0.95", "sensitivity 0.9", "sensitivity 0.95"]
@@ -240,6 +241,29 @@ def check_pooled(policy: Policy) -> None:
             raise UserError(
                 f"Clause {number} of the policy ({clause.kind}: {clause.name}) needs one model, and a cross-validation "
                 "has one per fold; leave the clause out, or train without folds."
+            )
+
+
+def check_classes(policy: Policy, taxonomy: Taxonomy) -> None:
+    """Refuse a policy that asks for what the classes of the data cannot answer.
+
+    Raises:
+        UserError: it names a class that is none of them, or a question that they leave open.
+    """
+    for number, clause in enumerate(policy.clauses, start=1):
+        where = f"Clause {number} of the policy ({clause.kind}: {clause.name})"
+        if isinstance(clause, OfClass | OfCalibration) and clause.label and clause.label not in taxonomy.codes:
+            raise UserError(
+                f"{where} names the class {clause.label!r}, which the taxonomy {taxonomy.name} does not have; expected "
+                f"one of {', '.join(taxonomy.codes)}."
+            )
+        question = clause.question if isinstance(clause, OperatingPoint) else ""
+        if isinstance(clause, Subgroup) and clause.metric.startswith("malignant"):
+            question = "malignant"
+        if question and question not in taxonomy.questions:
+            raise UserError(
+                f"{where} asks what is {question}, which the taxonomy {taxonomy.name} does not say of its classes; "
+                "leave the clause out, or say it there."
             )
 
 

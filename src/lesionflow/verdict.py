@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from lesionflow.metrics.classification import format_metric
 from lesionflow.policy import AgainstChampion, Average, Clause, OfCalibration, OfClass, OperatingPoint, Policy, Subgroup
-from lesionflow.taxonomy import LABELS
 
 _ROUNDING = 1e-9  # a value may be off the end of its own interval by that
 
@@ -87,18 +86,21 @@ class Verdict:
 def judge(evaluation: Mapping[str, Any], policy: Policy) -> Verdict:
     """Pass a model if every clause holds and the metrics can be trusted.
 
-    They cannot if any of the seven classes has no test image, or if a metric of a class is no number in 0..1.
+    They cannot if any class of the taxonomy has no test image, or if a metric of a class is no number in 0..1.
     A clause whose metric is missing, broken, or at odds with its own interval does not hold.
 
     Args:
-        evaluation: with `metrics`, and the other sections that clauses ask for; possibly read back from a file.
+        evaluation: with `taxonomy`, `metrics`, and the other sections that clauses ask for; possibly read from a file.
         policy: what to judge by.
     """
     metrics = _mapping(evaluation.get("metrics"))
     reasons: list[str] = []
     if invalid := metrics.get("invalid_predictions"):
         reasons.append(f"The model gave probabilities that are not numbers for {invalid} images.")
-    entries = {label: _mapping(_mapping(metrics.get("per_class")).get(label)) for label in LABELS}
+    codes = _codes(evaluation)
+    if not codes:
+        reasons.append("The evaluation does not say which classes there are.")
+    entries = {label: _mapping(_mapping(metrics.get("per_class")).get(label)) for label in codes}
     empty = [label for label, entry in entries.items() if not _is_count(entry.get("support"))]
     if empty:
         reasons.append(f"The test set has no images of {', '.join(empty)}.")
@@ -237,6 +239,13 @@ def _interval(interval: Any, value: float | None, clause: Clause) -> tuple[float
     if low is None or high is None or not low - _ROUNDING <= value <= high + _ROUNDING:
         return None, None
     return low, high
+
+
+def _codes(evaluation: Mapping[str, Any]) -> list[str]:
+    """The classes by the evaluation's own taxonomy; none if it has no usable one."""
+    classes = _mapping(evaluation.get("taxonomy")).get("classes")
+    found = [_mapping(each).get("code") for each in classes] if isinstance(classes, list | tuple) else []
+    return [code for code in found if isinstance(code, str)]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesionflow.artifacts.images import SCHEMA
+from lesionflow.artifacts.images import SCHEMA, write_taxonomy
 from lesionflow.artifacts.model_folder import write_labels
 from lesionflow.artifacts.tables import table_digest, write_table
 from lesionflow.components.evaluate.evaluate import evaluate
@@ -22,7 +22,7 @@ from lesionflow.metrics.classification import classification_metrics
 from lesionflow.policy import floor
 from lesionflow.reporting.outcome import Outcome
 from lesionflow.runtime.files import write_json
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000, Taxonomy
 from lesionflow.verdict import judge
 
 OUTPUTS = ("evaluation", "metrics", "classification", "report", "scores", "model_card")
@@ -46,16 +46,20 @@ class FakeModel:
     """
 
     probabilities: NDArray[np.float32]
-    labels: tuple[str, ...] = LABELS
+    taxonomy: Taxonomy = HAM10000
     decode_size: int = 32
     seen: int = 0
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.taxonomy.codes
+
     def predict(self, pixels: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
         assert pixels.shape[1:] == (32, 32, 3)
-        known = np.concatenate([self.probabilities, probabilities_for(list(LABELS))])
+        known = np.concatenate([self.probabilities, probabilities_for(list(HAM10000.codes))])
         self.seen += len(pixels)
         said = known[self.seen - len(pixels) : self.seen]
-        return said if len(said) else np.full((len(pixels), len(LABELS)), 1 / len(LABELS), np.float32)
+        return said if len(said) else np.full((len(pixels), len(HAM10000.codes)), 1 / len(HAM10000.codes), np.float32)
 
 
 @dataclass
@@ -94,7 +98,11 @@ class World:
 
 def make_world(folder: Path, test_labels: list[str], synthetic: bool = False) -> World:
     """Images of every table (noise, 40x32), tables with two images per lesion, and a model folder."""
-    labels = {"train": [label for label in LABELS for _ in range(4)], "validation": list(LABELS), "test": test_labels}
+    labels = {
+        "train": [label for label in HAM10000.codes for _ in range(4)],
+        "validation": list(HAM10000.codes),
+        "test": test_labels,
+    }
     tables = {name: _table(name, dx) for name, dx in labels.items()}
     rows = pd.concat(tables.values())
     random = np.random.default_rng(0)
@@ -112,6 +120,7 @@ def make_world(folder: Path, test_labels: list[str], synthetic: bool = False) ->
     pq.write_table(pa.table(columns, SCHEMA), folder / "images" / "images-00000-of-00001.parquet")
     card = {"source": "some/<folder>", "synthetic": synthetic, "fingerprint": "f1n9e2", "licence": "CC BY-NC 4.0"}
     write_json(folder / "images" / "data_card.json", card)
+    write_taxonomy(folder / "images", HAM10000)
     tables["train"]["weight"] = 1.0
     tables["train"]["sampling_weight"] = 1.0
     for name, table in tables.items():
@@ -123,7 +132,7 @@ def make_world(folder: Path, test_labels: list[str], synthetic: bool = False) ->
 def make_model_folder(folder: Path) -> Path:
     """A model folder whose model is no model, only an archive."""
     folder.mkdir(parents=True)
-    write_labels(folder, 32)
+    write_labels(folder, 32, taxonomy=HAM10000)
     with zipfile.ZipFile(folder / "model.keras", "w") as archive:
         archive.writestr("weights", folder.name)
     history = (
@@ -146,7 +155,7 @@ def make_colour_model(folder: Path) -> Path:
             keras.layers.Input((None, None, 3)),
             keras.layers.Rescaling(1 / 255),
             keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(len(LABELS), activation="softmax"),
+            keras.layers.Dense(len(HAM10000.codes), activation="softmax"),
         ]
     )
     make_model_folder(folder)
@@ -163,22 +172,25 @@ def jpeg(random: np.random.Generator, size: tuple[int, int] = (40, 32)) -> bytes
 
 def probabilities_for(predicted: list[str], sure: float = 0.7) -> NDArray[np.float32]:
     """Rows that put `sure` on the given labels."""
-    rows = np.full((len(predicted), len(LABELS)), (1 - sure) / (len(LABELS) - 1), np.float32)
-    rows[np.arange(len(predicted)), [LABELS.index(label) for label in predicted]] = sure
+    rows = np.full((len(predicted), len(HAM10000.codes)), (1 - sure) / (len(HAM10000.codes) - 1), np.float32)
+    rows[np.arange(len(predicted)), [HAM10000.codes.index(label) for label in predicted]] = sure
     return rows
 
 
 def write_evaluation(path: Path, hits: int, misses: int, threshold: float = 0.7, **more: Any) -> dict[str, Any]:
     """An evaluation of a model that, of each class, knows `hits` images and mistakes `misses` for the next class."""
-    truth = [label for label in LABELS for _ in range(hits + misses)]
-    shifted = dict(zip(LABELS, [*LABELS[1:], LABELS[0]], strict=True))
+    truth = [label for label in HAM10000.codes for _ in range(hits + misses)]
+    shifted = dict(zip(HAM10000.codes, [*HAM10000.codes[1:], HAM10000.codes[0]], strict=True))
     predicted = [dx if i % (hits + misses) < hits else shifted[dx] for i, dx in enumerate(truth)]
-    metrics = classification_metrics(np.array([LABELS.index(dx) for dx in truth]), probabilities_for(predicted))
-    verdict = judge({"metrics": metrics}, floor("macro_f1", threshold))
+    metrics = classification_metrics(
+        np.array([HAM10000.codes.index(dx) for dx in truth]), probabilities_for(predicted), classes=HAM10000.codes
+    )
+    measured = {"taxonomy": HAM10000.model_dump(mode="json"), "metrics": metrics}
+    verdict = judge(measured, floor("macro_f1", threshold))
     document = {
         "verdict": verdict.verdict,
         "gate": verdict.section(),
-        "metrics": metrics,
+        **measured,
         "data": {"fingerprint": "f1n9e2"},
         "training": {"seed": 3},
         **more,
@@ -193,7 +205,7 @@ def write_split(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     paths["model_card"].write_text("# A model card\n")
     for fold, name in (("train", "train"), ("validation", "validation"), ("test", "scores")):
-        table = _table(fold, list(LABELS))
+        table = _table(fold, list(HAM10000.codes))
         paths[name], digests[fold] = folder / name, table_digest(table)
         write_table(table, paths[name])
     return paths, digests

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from lesionflow.artifacts.images import SCHEMA, shard_name
+from lesionflow.artifacts.images import SCHEMA, shard_name, write_taxonomy
 from lesionflow.components.finetune.finetune import finetune
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 SIZE = 32
 RECIPE: dict[str, Any] = {
@@ -49,13 +49,14 @@ def write_images(folder: Path, count: int) -> pd.DataFrame:
                 "image": {"bytes": encoded, "path": f"{index:03}.png"},
                 "image_id": f"{index:03}",
                 "lesion_id": f"L{index:03}",
-                "dx": LABELS[index % 7],
+                "dx": HAM10000.codes[index % 7],
                 "width": SIZE,
                 "height": SIZE,
                 "sha256": hashlib.sha256(encoded).hexdigest(),
             }
         )
     folder.mkdir()
+    write_taxonomy(folder, HAM10000)
     for shard in range(2):
         pq.write_table(pa.Table.from_pylist(rows[shard::2], schema=SCHEMA), folder / shard_name(shard, 2))
     return pd.DataFrame(rows)[["image_id", "lesion_id", "dx"]]

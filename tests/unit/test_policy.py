@@ -10,7 +10,7 @@ from lesionflow.errors import UserError
 from lesionflow.metrics import operating_points, subgroups
 from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS
 from lesionflow.policy import DEFAULT, AgainstChampion, OfClass, choose_policy, floor, load_policy
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 FLOOR = "{kind: average, metric: macro_f1, at_least: 0.7}"
 POLICY = f"""
@@ -48,20 +48,19 @@ def test_the_example_in_the_module_is_one() -> None:
 
 def test_it_names_what_an_evaluation_gives() -> None:
     assert get_args(module.AverageMetric) == tuple(AVERAGES)
-    assert get_args(module.Label) == LABELS
     assert get_args(module.ClassMetric) == CLASS_METRICS
-    assert get_args(module.Question) == tuple(operating_points.QUESTIONS)
+    assert get_args(module.Question) == tuple(HAM10000.questions)
     assert get_args(module.Point) == tuple(f"{target} {least:g}" for target, least in operating_points.TARGETS)
     assert get_args(module.GroupField) == tuple(subgroups.COLUMNS)
     assert get_args(module.AgeBand) == (*(name for name, _ in subgroups.AGE_BANDS), subgroups.UNKNOWN)
-    assert get_args(module.GroupMetric) == subgroups.METRICS
+    assert get_args(module.GroupMetric) == (*subgroups.METRICS, *subgroups.MALIGNANT_METRICS)
 
 
 @pytest.mark.parametrize(
     ("clause", "says"),
     [
         ("{kind: average, metric: f1, at_least: 0.5}", "clause 2 (average), metric: .*'f1'"),
-        ("{kind: class, class: mole, metric: recall, at_least: 0.5}", "clause 2 (class), class: .*'mole'"),
+        ("{kind: class, class: '', metric: recall, at_least: 0.5}", "clause 2 (class), class: .*''"),
         ("{kind: subgroup, field: skin, group: x, metric: accuracy, at_least: 0.5}", "clause 2 (subgroup), field"),
         ("{kind: subgroup, field: age, group: young, metric: accuracy, at_least: 0.5}", "no age group 'young'"),
         ("{kind: operating_point, question: melanoma, metric: ppv, at_least: 0.5}", "needs `at`, one of specificity"),

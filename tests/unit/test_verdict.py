@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS
-from lesionflow.metrics.operating_points import QUESTIONS, TARGETS
-from lesionflow.metrics.subgroups import AGE_BANDS, COLUMNS, METRICS
+from lesionflow.metrics.operating_points import TARGETS
+from lesionflow.metrics.subgroups import AGE_BANDS, COLUMNS, MALIGNANT_METRICS, METRICS
 from lesionflow.policy import (
     AgainstChampion,
     Average,
@@ -24,7 +24,7 @@ from lesionflow.policy import (
     floor,
 )
 from lesionflow.runtime.files import finite
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 from lesionflow.verdict import Verdict, judge
 
 SHARES = st.floats(0, 1)
@@ -37,7 +37,7 @@ AVERAGE_CLAUSES = st.builds(
 )
 CLAUSES: Any = st.one_of(
     AVERAGE_CLAUSES,
-    st.builds(OfClass, label=st.sampled_from(LABELS), at_least=LIMITS),
+    st.builds(OfClass, label=st.sampled_from(HAM10000.codes), at_least=LIMITS),
     st.builds(
         OperatingPoint,
         metric=st.sampled_from(["sensitivity", "specificity", "ppv", "npv"]),
@@ -46,7 +46,7 @@ CLAUSES: Any = st.one_of(
     ),
     st.builds(OperatingPoint, metric=st.just("auc"), at=st.none(), at_least=LIMITS),
     st.builds(Subgroup, field=st.just("age"), group=st.sampled_from(GROUPS), at_least=LIMITS),
-    st.builds(OfCalibration, metric=st.just("ece"), label=st.sampled_from([None, *LABELS]), at_most=LIMITS),
+    st.builds(OfCalibration, metric=st.just("ece"), label=st.sampled_from([None, *HAM10000.codes]), at_most=LIMITS),
     st.builds(OfCalibration, metric=st.sampled_from(["brier", "nll"]), label=st.none(), at_most=LIMITS),
     st.builds(AgainstChampion, worse_by_at_most=st.floats(0, 0.5)),
 )
@@ -76,17 +76,18 @@ def evaluations(draw: st.DrawFn) -> dict[str, Any]:
     errors = draw(metrics())
     calibrated = {
         **dict.fromkeys(("ece", "brier", "nll"), errors),
-        "class_ece": {label: draw(metrics()) for label in LABELS},
+        "class_ece": {label: draw(metrics()) for label in HAM10000.codes},
     }
     rates = dict.fromkeys(("sensitivity", "specificity", "ppv", "npv"), draw(metrics()))
     group = {**draw(metrics()), "lesions": 60, "too_small": False}
     return {
+        "taxonomy": HAM10000.model_dump(mode="json"),
         "metrics": {
             **{name: metric["value"] for name, metric in averages.items()},
             "intervals": {name: metric["interval"] for name, metric in averages.items()},
             "per_class": {
                 label: {"support": draw(st.integers(1, 9))} | {k: v for f in CLASS_METRICS for k, v in flat(f).items()}
-                for label in LABELS
+                for label in HAM10000.codes
             },
             "invalid_predictions": 0,
         },
@@ -100,14 +101,17 @@ def evaluations(draw: st.DrawFn) -> dict[str, Any]:
                         for target, least in TARGETS
                     ],
                 }
-                for question in QUESTIONS
+                for question in HAM10000.questions
             },
         },
         "subgroups": {
             "reason": None,
             "by": {
                 field: {
-                    "groups": [{"group": name, "metrics": dict.fromkeys(METRICS, group)} for name in GROUPS],
+                    "groups": [
+                        {"group": name, "metrics": dict.fromkeys((*METRICS, *MALIGNANT_METRICS), group)}
+                        for name in GROUPS
+                    ],
                     "reason": None,
                 }
                 for field in COLUMNS
@@ -217,7 +221,12 @@ def test_a_section_that_is_missing_or_broken_fails_the_clauses_on_it(evaluation,
     check_consistent(verdict)
 
 
-@given(evaluations(), policies(), st.sampled_from(LABELS), st.sampled_from([0, None, -1, math.nan, "absent", True, {}]))
+@given(
+    evaluations(),
+    policies(),
+    st.sampled_from(HAM10000.codes),
+    st.sampled_from([0, None, -1, math.nan, "absent", True, {}]),
+)
 @settings(max_examples=50)
 def test_a_class_without_test_images_never_passes(evaluation, policy, label, support):
     if support == "absent":
@@ -231,7 +240,13 @@ def test_a_class_without_test_images_never_passes(evaluation, policy, label, sup
     assert label in verdict.reasons[0]
 
 
-@given(evaluations(), policies(), st.sampled_from(LABELS), st.sampled_from(["precision", "recall", "f1"]), NO_NUMBERS)
+@given(
+    evaluations(),
+    policies(),
+    st.sampled_from(HAM10000.codes),
+    st.sampled_from(["precision", "recall", "f1"]),
+    NO_NUMBERS,
+)
 @settings(max_examples=50)
 def test_a_class_with_broken_metrics_never_passes(evaluation, policy, label, metric, broken):
     evaluation["metrics"]["per_class"][label][metric] = broken

@@ -1,8 +1,8 @@
 """The images artifact: a folder of Parquet shards, one row per image, bytes beside metadata.
 
 The `image` column is a struct `{bytes, path}`, the Hugging Face convention, so that
-`datasets.load_dataset` opens the folder as it is. Beside the shards lies `data_card.json`, and `README.md`
-with the same for people and data hubs.
+`datasets.load_dataset` opens the folder as it is. Beside the shards lie `taxonomy.json`, the classes in their order,
+and `data_card.json`, and `README.md` with the same for people and data hubs.
 """
 
 import json
@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lesionflow.errors import UserError
+from lesionflow.runtime.files import write_json
+from lesionflow.taxonomy import Taxonomy, check_taxonomy
 
 SCHEMA = pa.schema(
     [
@@ -35,6 +37,7 @@ SCHEMA = pa.schema(
 
 METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
 DATA_CARD = "data_card.json"
+TAXONOMY = "taxonomy.json"
 README = "README.md"
 
 
@@ -89,3 +92,26 @@ def read_data_card(folder: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder} has no {DATA_CARD}; expected the images artifact that the ingest step wrote.")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_taxonomy(folder: Path, taxonomy: Taxonomy) -> None:
+    """Write the classes beside the shards."""
+    write_json(folder / TAXONOMY, taxonomy.model_dump(mode="json"))
+
+
+def read_taxonomy(folder: str | Path) -> Taxonomy:
+    """Read the classes of the images, in their order.
+
+    Raises:
+        UserError: the folder does not say, or its file is none.
+    """
+    path = Path(folder) / TAXONOMY
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(
+            f"{folder} has no {TAXONOMY}; expected the images artifact that the ingest step wrote."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); run the ingest step again.") from None
+    return check_taxonomy(fields, str(path))

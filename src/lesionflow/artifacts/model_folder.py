@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from lesionflow.errors import UserError
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import Taxonomy, check_taxonomy
 
 MODEL = "model.keras"
 LABELS_FILE = "labels.json"
@@ -48,14 +48,14 @@ def model_file(folder: str | Path) -> Path:
     return path
 
 
-def write_labels(folder: Path, decode_size: int) -> None:
-    """Write the labels file of a model artifact."""
-    content = {"labels": LABELS, "decode_size": decode_size}
+def write_labels(folder: Path, decode_size: int, taxonomy: Taxonomy) -> None:
+    """Write the labels file: what the outputs mean, in order, for any program; and all that the taxonomy says."""
+    content = {"labels": taxonomy.codes, "decode_size": decode_size, "taxonomy": taxonomy.model_dump(mode="json")}
     (folder / LABELS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_labels(folder: str | Path) -> tuple[tuple[str, ...], int]:
-    """What a model's outputs mean, and the side in pixels of the squares that it was trained on.
+def read_labels(folder: str | Path) -> tuple[Taxonomy, int]:
+    """What a model's outputs mean, in their order, and the side in pixels of the squares that it was trained on.
 
     Raises:
         UserError: the folder does not say, or says what no model of lesionflow has.
@@ -63,14 +63,17 @@ def read_labels(folder: str | Path) -> tuple[tuple[str, ...], int]:
     folder = Path(folder)
     content = _read_json(folder / LABELS_FILE)
     labels, decode_size = content.get("labels"), content.get("decode_size")
-    if labels != list(LABELS):
-        raise UserError(f"The model in {folder} has the labels {labels}; expected {list(LABELS)}.")
+    taxonomy = check_taxonomy(content.get("taxonomy"), str(folder / LABELS_FILE))
+    if labels != list(taxonomy.codes):
+        raise UserError(
+            f"The model in {folder} has the labels {labels}; expected those of its taxonomy, {list(taxonomy.codes)}."
+        )
     if not isinstance(decode_size, int) or decode_size < 1:
         raise UserError(
             f"{folder / LABELS_FILE} has decode_size {decode_size!r}; expected a positive number of pixels, "
             "as lesionflow writes it."
         )
-    return LABELS, decode_size
+    return taxonomy, decode_size
 
 
 def read_training(folder: str | Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Tables of image ids and labels that pass from step to step, as one Parquet file each."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,6 @@ import pyarrow.parquet as pq
 
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import whole_file
-from lesionflow.taxonomy import LABELS
 
 SPLIT_COLUMNS = ("image_id", "lesion_id", "dx", "subset")
 """Columns of the train, validation and test tables; `subset` is the table's own name."""
@@ -21,8 +21,27 @@ BALANCED_COLUMNS = (*SPLIT_COLUMNS, "weight", "sampling_weight")
 be drawn in an epoch (sum over rows = number of rows). Only one of them differs from 1.
 """
 
-PROBABILITY_COLUMNS = tuple(f"p_{label}" for label in LABELS)
-"""Of a score table, in the order of LABELS: the probability of each class, float."""
+
+def probability_columns(codes: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a score table that hold the probability of each class, float, in the order of `codes`."""
+    return tuple(f"p_{code}" for code in codes)
+
+
+def score_columns(codes: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a score table; `predicted` is null where a probability is not a finite number."""
+    return ("image_id", "lesion_id", "dx", "predicted", *probability_columns(codes))
+
+
+def read_codes(path: str | Path) -> tuple[str, ...]:
+    """The classes of a score table, in the order of its probabilities.
+
+    Raises:
+        UserError: there is no score table at `path`.
+    """
+    codes = tuple(name.removeprefix("p_") for name in _columns(path) if name.startswith("p_"))
+    if not codes:
+        raise UserError(f"The table {path} holds no probabilities; expected the score table that lesionflow wrote.")
+    return codes
 
 
 def table_digest(table: pd.DataFrame) -> str:
@@ -43,12 +62,7 @@ def read_table(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
     Raises:
         UserError: there is no Parquet file at `path`, or it lacks a column.
     """
-    try:
-        present = pq.read_schema(path).names
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(
-            f"{path} is not a readable Parquet table ({error}); expected a table written by lesionflow."
-        ) from None
+    present = _columns(path)
     missing = [column for column in columns if column not in present]
     if missing:
         raise UserError(
@@ -56,3 +70,12 @@ def read_table(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
             "Pass the table that the right step wrote."
         )
     return pd.read_parquet(path, columns=list(columns))
+
+
+def _columns(path: str | Path) -> list[str]:
+    try:
+        return pq.read_schema(path).names
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(
+            f"{path} is not a readable Parquet table ({error}); expected a table written by lesionflow."
+        ) from None

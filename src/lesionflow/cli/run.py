@@ -22,6 +22,7 @@ from lesionflow.cli.options.training import (
     Recipe,
     Registry,
     Seed,
+    TaxonomyFile,
     Weights,
 )
 from lesionflow.errors import UserError
@@ -37,6 +38,7 @@ def run(
     min_f1: MinF1 = None,
     metric: Metric = None,
     policy: PolicyFile = None,
+    taxonomy: TaxonomyFile = "ham10000",
     seed: Seed = 0,
     registry: Registry = None,
     duplicate_pairs: DuplicatePairs = "",
@@ -54,13 +56,17 @@ def run(
     from lesionflow.data.synthetic.dataset import standing_synthetic_data
     from lesionflow.local.run import run as run_training
     from lesionflow.local.workspace import Workspace
-    from lesionflow.policy import choose_policy
+    from lesionflow.policy import check_classes, choose_policy
     from lesionflow.preflight.starting_weights import check_starting_weights
     from lesionflow.recipe import load_recipe
+    from lesionflow.taxonomy import HAM10000, load_taxonomy
 
     console = console_of_run()
     workspace = Workspace(output.absolute())
-    gate = choose_policy(policy, metric, min_f1, folds)  # not after an hour of training
+    gate, classes = choose_policy(policy, metric, min_f1, folds), load_taxonomy(taxonomy)
+    check_classes(gate, classes)  # not after an hour of training
+    if data is None and classes != HAM10000:
+        raise UserError(f"The synthetic data has the classes of ham10000, not of {classes.name}; add --data.")
     if folds is not None:
         from lesionflow.pipelines.cross_validation import check_folds
 
@@ -78,6 +84,7 @@ def run(
         "weights": start,
         "seed": seed,
         "policy": gate.text(),
+        "taxonomy": classes.text(),
         "duplicate_pairs": _absolute(duplicate_pairs, words=("",)),
         "fixed_test": _absolute(fixed_test, words=("",)),
         "leak_guard": leak_guard,

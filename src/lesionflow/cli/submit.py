@@ -22,6 +22,7 @@ from lesionflow.cli.options.training import (
     MinF1,
     PolicyFile,
     Seed,
+    TaxonomyFile,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def submit(
     min_f1: MinF1 = None,
     metric: Metric = None,
     policy: PolicyFile = None,
+    taxonomy: TaxonomyFile = "ham10000",
     seed: Seed = 0,
     duplicate_pairs: BucketPairs = "",
     leak_guard: LeakGuard = True,
@@ -60,6 +62,7 @@ def submit(
     from lesionflow.preflight.starting_weights import check_baked
     from lesionflow.profile import load_profile
     from lesionflow.runtime.container_image import WEIGHTS_FOLDER
+    from lesionflow.taxonomy import load_taxonomy
 
     values: dict[str, Any] = {
         "source": data,
@@ -70,7 +73,7 @@ def submit(
         "seed": seed,
     }
     gate = choose_policy(policy, metric, min_f1, folds)
-    parameters = checked_parameters(values, recipe, gate, folds, registry, fixed_test)
+    parameters = checked_parameters(values, recipe, gate, load_taxonomy(taxonomy), folds, registry, fixed_test)
     if pipeline_root is not None:
         check_uri("--pipeline-root", pipeline_root)
     submission = prepare(

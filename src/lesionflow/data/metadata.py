@@ -12,7 +12,7 @@ from lesionflow.data.layouts.layout import OPTIONAL, REQUIRED, Layout
 from lesionflow.data.source import Source, read
 from lesionflow.data.table_file import TableFile
 from lesionflow.errors import UserError
-from lesionflow.taxonomy import LABELS, SEXES
+from lesionflow.taxonomy import SEXES, Taxonomy
 
 MAXIMUM_AGE = 120  # years
 
@@ -32,6 +32,8 @@ class Metadata:
     """Of the table."""
     companion: TableFile | None
     """What the layout reads beside the table."""
+    taxonomy: Taxonomy
+    """Of the classes that it is read by."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,12 @@ class Parsed:
     warnings: list[str]
 
 
-def find_metadata(source: Source) -> Metadata:
+def find_metadata(source: Source, taxonomy: Taxonomy) -> Metadata:
     """Find the metadata of a source by the headers of its files.
+
+    Args:
+        source: any.
+        taxonomy: of the classes that it should hold.
 
     Raises:
         NoMetadata: there is none.
@@ -67,26 +73,28 @@ def find_metadata(source: Source) -> Metadata:
     """
     tables = [table for entry in source.tables if (table := TableFile.sniff(entry, read(source, entry)))]
     named = {table.entry.name: table for table in tables if "metadata" in table.entry.stem.lower()}
-    complete = {table.data: (table, layout) for table in tables if (layout := layout_of(table))}
+    complete = {table.data: (table, layout) for table in tables if (layout := layout_of(table, taxonomy))}
     if len(complete) > 1:
         names = ", ".join(sorted(table.entry.name for table, _ in complete.values()))
         raise UserError(
             f"{source.uri} holds several metadata tables ({names}); keep the one that belongs to the images."
         )
     for table, layout in complete.values():
-        return Metadata(table, layout, layout.companion(table, [each for each in tables if each.data != table.data]))
-    almost = [table for table in tables if "image_id" in table.columns] or list(named.values())
+        others = [each for each in tables if each.data != table.data]
+        return Metadata(table, layout, layout.companion(table, others), taxonomy)
+    needed = taxonomy.columns.required
+    almost = [table for table in tables if taxonomy.columns.image in table.columns] or list(named.values())
     if almost:
         table = almost[0]
-        missing = ", ".join(column for column in REQUIRED if column not in table.columns)
+        missing = ", ".join(column for column in needed if column not in table.columns)
         raise UserError(
             f"The metadata {table.entry.name} in {source.uri} has no column {missing}; "
-            f"it has {', '.join(table.columns)}, and {', '.join(REQUIRED)} are needed."
+            f"it has {', '.join(table.columns)}, and {', '.join(needed)} are needed."
         )
     seen = ", ".join(entry.name for entry in source.tables[:3]) or "no file that could be one"
     raise NoMetadata(
         f"No metadata table was found in {source.uri} (looked at: {seen}); expected a comma- or tab-separated file "
-        f"with the columns {', '.join(REQUIRED)}, such as HAM10000_metadata.csv."
+        f"with the columns {', '.join(needed)}, such as HAM10000_metadata.csv."
     )
 
 
@@ -97,13 +105,14 @@ def parse_metadata(metadata: Metadata) -> Parsed:
         UserError: the file as a whole cannot be read.
     """
     table = metadata.table
-    frame, warnings = metadata.layout.read(table, metadata.companion)
+    frame, warnings = metadata.layout.read(table, metadata.companion, metadata.taxonomy)
     total = len(frame)
     frame = frame.reindex(columns=[*REQUIRED, *OPTIONAL]).astype("str")
     frame["image_id"] = frame["image_id"].str.replace(_ENDING, "", case=False, regex=True)
     for column in ("dx", "dx_type", "sex", "localization"):
         frame[column] = frame[column].str.lower()
-    frame, rejected = _validate(frame, table.entry.name)
+    frame["dx"] = frame["dx"].map(metadata.taxonomy.words).fillna(frame["dx"])
+    frame, rejected = _validate(frame, table.entry.name, metadata.taxonomy)
     frame, repeated = _without_repeats(frame, table.entry.name)
     labels = frame.groupby("lesion_id")["dx"].nunique()
     if split_lesions := labels[labels > 1].index.tolist():
@@ -112,20 +121,20 @@ def parse_metadata(metadata: Metadata) -> Parsed:
     return Parsed(rows, total, rejected + repeated, warnings)
 
 
-def _validate(frame: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[Rejected]]:
+def _validate(frame: pd.DataFrame, file: str, taxonomy: Taxonomy) -> tuple[pd.DataFrame, list[Rejected]]:
     """Check every cell; rows that fail go to the rejected."""
     import pandera.pandas as pa
 
     age = pd.to_numeric(frame["age"], errors="coerce")
     # What is there but no number becomes infinite, so that it fails the check instead of counting as missing.
     numeric = frame.assign(age=age.mask(age.isna() & frame["age"].notna(), math.inf).astype(float))
-    labels = ", ".join(LABELS)
+    labels = ", ".join(taxonomy.codes)
     text = {column: pa.Column(nullable=True) for column in ("dx_type", "localization", "dataset")}
     schema = pa.DataFrameSchema(
         {
             "image_id": pa.Column(nullable=False),
             "lesion_id": pa.Column(nullable=False),
-            "dx": pa.Column(checks=pa.Check.isin(LABELS), nullable=False),
+            "dx": pa.Column(checks=pa.Check.isin(taxonomy.codes), nullable=False),
             "age": pa.Column(float, checks=pa.Check.in_range(0, MAXIMUM_AGE), nullable=True),
             "sex": pa.Column(checks=pa.Check.isin(SEXES), nullable=True),
             **text,

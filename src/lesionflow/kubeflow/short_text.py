@@ -1,4 +1,4 @@
-"""A recipe or policy as short as it can be said: each task of a run carries it, several times over.
+"""A recipe, policy or taxonomy as short as it can be said: each task of a run carries it, several times over.
 
 YAML in braces, which needs no quotes (each costs eight bytes where Argo keeps it), without what is the default anyway.
 """
@@ -11,6 +11,7 @@ from lesionflow.policy import PRESETS as POLICIES
 from lesionflow.policy import Policy
 from lesionflow.recipe import PRESETS as RECIPES
 from lesionflow.recipe import Recipe
+from lesionflow.taxonomy import TAXONOMIES, Taxonomy
 
 
 def short_recipe(recipe: Recipe) -> str:
@@ -28,6 +29,13 @@ def short_policy(policy: Policy) -> str:
         {"kind": clause.kind, **clause.model_dump(mode="json", exclude_defaults=True)} for clause in policy.clauses
     ]
     return _in_braces({**policy.model_dump(mode="json", exclude_defaults=True), "clauses": clauses})
+
+
+def short_taxonomy(taxonomy: Taxonomy) -> str:
+    """What `load_taxonomy` reads as the same taxonomy."""
+    if taxonomy == TAXONOMIES.get(taxonomy.name):
+        return taxonomy.name
+    return _in_braces(taxonomy.model_dump(mode="json", exclude_defaults=True))
 
 
 def _in_braces(value: dict[str, Any]) -> str:

@@ -6,14 +6,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lesionflow.errors import UserError
-from lesionflow.kubeflow.short_text import short_policy, short_recipe
+from lesionflow.kubeflow.short_text import short_policy, short_recipe, short_taxonomy
 from lesionflow.models.published_weights import check_published
 from lesionflow.pipelines.cross_validation import check_folds
 from lesionflow.policy import PRESETS as POLICIES
-from lesionflow.policy import Policy, check_pooled, load_policy
+from lesionflow.policy import Policy, check_classes, check_pooled, load_policy
 from lesionflow.recipe import PRESETS, load_recipe
 from lesionflow.runtime.container_image import WEIGHTS_FOLDER
 from lesionflow.storage import is_remote
+from lesionflow.taxonomy import HAM10000, TAXONOMIES, Taxonomy, load_taxonomy
 
 _PLACES = {
     "source": (),
@@ -33,7 +34,7 @@ def check_values(parameters: Mapping[str, Any], options: Mapping[str, str] | Non
         options: parameter -> what the user calls it, where that is something else.
 
     Raises:
-        UserError: a path of this machine, a recipe that is none, or a gate that cannot judge.
+        UserError: a path of this machine, a recipe or taxonomy that is none, or a gate that cannot judge.
     """
 
     def called(name: str) -> str:
@@ -49,9 +50,14 @@ def check_values(parameters: Mapping[str, Any], options: Mapping[str, str] | Non
         recipe = load_recipe(parameters["recipe"])
         if parameters.get("weights") == "imagenet":
             check_published(recipe.backbone)
+    classes = HAM10000
+    if "taxonomy" in parameters:
+        _check_sent(called("taxonomy"), parameters["taxonomy"], TAXONOMIES)
+        classes = load_taxonomy(parameters["taxonomy"])
     if "policy" in parameters:
         _check_sent(called("policy"), parameters["policy"], POLICIES)
         policy = load_policy(parameters["policy"])
+        check_classes(policy, classes)
         if "registry" not in parameters:  # a cross-validation: it has none, and the training pipeline needs one
             check_pooled(policy)
 
@@ -60,6 +66,7 @@ def checked_parameters(
     values: Mapping[str, Any],
     recipe: str,
     policy: Policy,
+    taxonomy: Taxonomy,
     folds: int | None,
     registry: str | None,
     fixed_test: str,
@@ -70,6 +77,7 @@ def checked_parameters(
         values: those parameters that training and cross-validation have in common.
         recipe: a preset's name, or a file of this machine.
         policy: of the gate.
+        taxonomy: of the classes.
         folds: of a cross-validation; None for a training.
         registry: for promoted models; a training needs one, a cross-validation takes none.
         fixed_test: list of the test images; empty for none.
@@ -77,7 +85,12 @@ def checked_parameters(
     Raises:
         UserError: an option is missing or wrong, or a run on a cluster would fail of it.
     """
-    parameters = {**values, "recipe": short_recipe(load_recipe(recipe)), "policy": short_policy(policy)}
+    parameters = {
+        **values,
+        "recipe": short_recipe(load_recipe(recipe)),
+        "policy": short_policy(policy),
+        "taxonomy": short_taxonomy(taxonomy),
+    }
     if folds is not None:
         check_folds(folds, fixed_test, registry)
     elif registry is None:
@@ -90,13 +103,13 @@ def checked_parameters(
 
 
 def with_contents(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Put what a recipe's or a policy's file says where it is named, as pods see no file of this machine.
+    """Put what a recipe's, policy's or taxonomy's file says where it is named, as pods see no file of this machine.
 
     Raises:
-        UserError: the file is none of a recipe, or of a policy.
+        UserError: the file is none of these.
     """
     read = dict(parameters)
-    for name, contents in (("recipe", _recipe_in), ("policy", _policy_in)):
+    for name, contents in (("recipe", _recipe_in), ("policy", _policy_in), ("taxonomy", _taxonomy_in)):
         value = read.get(name)
         if isinstance(value, str) and value.endswith((".yaml", ".yml", ".json")) and Path(value).is_file():
             read[name] = contents(value)
@@ -109,6 +122,10 @@ def _recipe_in(file: str) -> str:
 
 def _policy_in(file: str) -> str:
     return short_policy(load_policy(file))
+
+
+def _taxonomy_in(file: str) -> str:
+    return short_taxonomy(load_taxonomy(file))
 
 
 def check_uri(option: str, uri: str, words: tuple[str, ...] = ()) -> str:
@@ -137,7 +154,7 @@ def _check_weights(option: str, weights: str) -> None:
 
 
 def _check_sent(option: str, text: str, presets: Collection[str]) -> None:
-    """A preset, or the recipe or policy itself: pods see no file of this machine."""
+    """A preset, or the recipe, policy or taxonomy itself: pods see no file of this machine."""
     if text not in presets and "\n" not in text and not text.lstrip().startswith("{"):
         raise UserError(
             f"{option} {text} is no preset, and there is no such file here; expected one of {', '.join(presets)}, "

@@ -9,6 +9,7 @@ many images: with equal-mass bins the estimate is less biased than with equally 
 arXiv 2012.08668). It stays biased upwards, by some 0.01 to 0.02 on 2,000 images, for noise in a bin never cancels.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 from lesionflow.metrics.bootstrap import Bootstrap, Metric, Samples, Weights, distance, percentiles
 from lesionflow.metrics.classification import Indices, Probabilities
-from lesionflow.taxonomy import LABELS
 
 BINS = 15  # as Guo et al. and most after them
 
@@ -87,25 +87,28 @@ def log_loss(labels: Indices, probabilities: Probabilities) -> float:
     return float(_losses(labels, probabilities).mean())
 
 
-def calibration_metrics(labels: Indices, probabilities: Probabilities, bootstrap: Bootstrap) -> dict[str, Any]:
+def calibration_metrics(
+    labels: Indices, probabilities: Probabilities, bootstrap: Bootstrap, classes: Sequence[str]
+) -> dict[str, Any]:
     """How well the probabilities are calibrated.
 
     Args:
         labels: true class indices, shape (n,), n >= 1.
-        probabilities: finite, shape (n, 7).
+        probabilities: finite, shape (n, classes).
         bootstrap: over the lesions of these images.
+        classes: the classes' codes, in order.
 
     Returns:
         Metrics `ece`, `brier` (sum over the classes, 0..2: Brier 1950) and `nll` (nats), `class_ece` (label ->
         metric), and `reliability`, a list of at most 15 `Bin`. The temperature counts as given in the intervals.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
-    truth = np.eye(len(LABELS))[labels]
+    truth = np.eye(len(classes))[labels]
     bins = {"ece": equal_mass_bins(confidence)}
     gaps = {"ece": _gaps(bins["ece"], confidence, right)}
-    for index, label in enumerate(LABELS):
+    for index, label in enumerate(classes):
         score = probabilities[:, index].astype(np.float64)
-        gaps[label] = _gaps(equal_mass_bins(score), score, truth[:, index])
+        gaps[f"ece:{label}"] = _gaps(equal_mass_bins(score), score, truth[:, index])
     ends = np.cumsum([columns.shape[1] for columns in gaps.values()])[:-1]
     stacked = np.concatenate(list(gaps.values()), axis=1)  # (n, bins of all)
     means = {"brier": ((probabilities - truth) ** 2).sum(axis=1), "nll": _losses(labels, probabilities)}
@@ -122,7 +125,7 @@ def calibration_metrics(labels: Indices, probabilities: Probabilities, bootstrap
     return {
         "ece": errors["ece"],
         **{name: percentiles(point[name], samples[name]) for name in means},
-        "class_ece": {label: errors[label] for label in LABELS},
+        "class_ece": {label: errors[f"ece:{label}"] for label in classes},
         "reliability": _reliability(bins["ece"], confidence, right),
     }
 

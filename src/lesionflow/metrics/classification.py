@@ -1,6 +1,6 @@
 """How good predictions are, and how sure one can be of it.
 
-A macro-average over fewer than the seven classes is another quantity than the one over all of them
+A macro-average over fewer than all classes is another quantity than the one over all of them
 and is never shown under the same name: if the test set lacks a class, `macro_f1`,
 `balanced_accuracy` and `macro_auc` are None. If any probability is not a finite number, every
 average is None. Nothing here is ever NaN.
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionflow.metrics.bootstrap import RESAMPLES, Bootstrap, Samples, Statistic, Weights
-from lesionflow.taxonomy import LABELS
 
 Indices = NDArray[np.integer[Any]]
 Probabilities = NDArray[np.floating[Any]]
@@ -44,19 +43,20 @@ def predicted_classes(probabilities: Probabilities) -> Indices:
     return np.where(usable, probabilities.argmax(axis=1), -1)
 
 
-def classification_metrics(labels: Indices, probabilities: Probabilities) -> dict[str, Any]:
+def classification_metrics(labels: Indices, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
     """Judge predictions against the truth.
 
     Args:
-        labels: true class indices into LABELS, shape (n,).
-        probabilities: shape (n, 7), columns in the order of LABELS.
+        labels: true class indices, shape (n,).
+        probabilities: shape (n, classes).
+        classes: the classes' codes, in order.
 
     Returns:
         A JSON-ready mapping, every metric a float in 0..1 or None (see the module):
         the AVERAGES (macro AUC is the mean of the one-vs-rest AUCs);
         `per_class`: label -> `precision` (0 if the class was never predicted), `recall`, `f1`, `auc`,
         `support` (images); the first four are None for a class without images;
-        `confusion_matrix`: 7 rows of counts, row = true class, column = predicted class, without the
+        `confusion_matrix`: a row of counts per class, row = true class, column = predicted class, without the
         rows that `invalid_predictions` counts;
         `missing_classes`: labels without a test image;
         `invalid_predictions`: how many images got a probability that is not a finite number.
@@ -65,13 +65,13 @@ def classification_metrics(labels: Indices, probabilities: Probabilities) -> dic
 
     predicted = predicted_classes(probabilities)
     usable = predicted >= 0
-    support = np.bincount(labels, minlength=len(LABELS))
-    missing = [label for label, count in zip(LABELS, support, strict=True) if count == 0]
-    cells = labels[usable] * len(LABELS) + predicted[usable]  # scikit-learn's confusion_matrix refuses to count none
-    matrix = np.bincount(cells, minlength=len(LABELS) ** 2).reshape(len(LABELS), len(LABELS))
+    support = np.bincount(labels, minlength=len(classes))
+    missing = [label for label, count in zip(classes, support, strict=True) if count == 0]
+    cells = labels[usable] * len(classes) + predicted[usable]  # scikit-learn's confusion_matrix refuses to count none
+    matrix = np.bincount(cells, minlength=len(classes) ** 2).reshape(len(classes), len(classes))
     per_class: dict[str, dict[str, float | None]] = {
         label: {**dict.fromkeys(CLASS_METRICS), "support": int(count)}
-        for label, count in zip(LABELS, support, strict=True)
+        for label, count in zip(classes, support, strict=True)
     }
     result: dict[str, Any] = {
         **dict.fromkeys(AVERAGES),
@@ -86,12 +86,12 @@ def classification_metrics(labels: Indices, probabilities: Probabilities) -> dic
     scores: Any = metrics.precision_recall_fscore_support(
         labels,
         predicted,
-        labels=range(len(LABELS)),
+        labels=range(len(classes)),
         zero_division=0.0,  # pyright: ignore[reportArgumentType]
     )
-    precision, recall, f1, _ = scores  # each of shape (7,)
+    precision, recall, f1, _ = scores  # each of shape (classes,)
     aucs: list[float] = []
-    for index, label in enumerate(LABELS):
+    for index, label in enumerate(classes):
         if support[index]:
             per_class[label] |= {
                 "precision": float(precision[index]),
@@ -110,21 +110,24 @@ def classification_metrics(labels: Indices, probabilities: Probabilities) -> dic
     return result
 
 
-def measure(labels: Indices, probabilities: Probabilities, lesion_ids: Sequence[str], seed: int) -> dict[str, Any]:
+def measure(
+    labels: Indices, probabilities: Probabilities, lesion_ids: Sequence[str], seed: int, classes: Sequence[str]
+) -> dict[str, Any]:
     """`classification_metrics`, with the `intervals` of its metrics where they have any.
 
     Args:
         labels: true class indices, shape (n,), n >= 1.
-        probabilities: shape (n, 7).
+        probabilities: shape (n, classes).
         lesion_ids: the lesion of each image, length n.
         seed: of the resampling.
+        classes: the classes' codes, in order.
 
     Returns:
         The mapping of `classification_metrics` with `intervals` of the AVERAGES, `macro_f1_interval`, and
         `precision_interval`, `recall_interval`, `f1_interval` and `auc_interval` per class; (None, None) for none.
     """
-    measured = classification_metrics(labels, probabilities)
-    limits = {} if measured["invalid_predictions"] else intervals(labels, probabilities, lesion_ids, seed)
+    measured = classification_metrics(labels, probabilities, classes)
+    limits = {} if measured["invalid_predictions"] else intervals(labels, probabilities, lesion_ids, seed, classes)
     measured["intervals"] = {name: limits.get(name, (None, None)) for name in AVERAGES}
     measured["macro_f1_interval"] = measured["intervals"]["macro_f1"]
     for label, entry in measured["per_class"].items():
@@ -133,7 +136,12 @@ def measure(labels: Indices, probabilities: Probabilities, lesion_ids: Sequence[
 
 
 def intervals(
-    labels: Indices, probabilities: Probabilities, lesion_ids: Sequence[str], seed: int, resamples: int = RESAMPLES
+    labels: Indices,
+    probabilities: Probabilities,
+    lesion_ids: Sequence[str],
+    seed: int,
+    classes: Sequence[str],
+    resamples: int = RESAMPLES,
 ) -> dict[str, tuple[float, float]]:
     """95 % intervals of the AVERAGES and of every class's metrics, by a bootstrap over lesions.
 
@@ -141,9 +149,10 @@ def intervals(
 
     Args:
         labels: true class indices, shape (n,), n >= 1.
-        probabilities: finite, shape (n, 7).
+        probabilities: finite, shape (n, classes).
         lesion_ids: the lesion of each image, length n.
         seed: of the resampling; the same seed gives the same intervals.
+        classes: the classes' codes, in order.
         resamples: how many.
 
     Returns:
@@ -154,47 +163,49 @@ def intervals(
     bootstrap = Bootstrap(lesion_ids, seed, resamples, labels)
     predicted = predicted_classes(probabilities)
     lesions: dict[str, float] = {}
-    for index, label in enumerate(LABELS):
+    for index, label in enumerate(classes):
         held = bootstrap.lesions_of(labels == index)
         lesions |= {f"{name}:{label}": held for name in ("recall", "f1", "auc")}
         lesions[f"precision:{label}"] = bootstrap.lesions_of(predicted == index)
     # The variance of a mean of k shares of m_i lesions each is p (1 - p) / k^2 * sum(1 / m_i).
-    if all(held := [lesions[f"recall:{label}"] for label in LABELS]):
-        lesions |= dict.fromkeys(MACRO, len(LABELS) ** 2 / sum(1 / count for count in held))
-    metrics = bootstrap.metrics(class_statistic(labels, probabilities), lesions)
+    if all(held := [lesions[f"recall:{label}"] for label in classes]):
+        lesions |= dict.fromkeys(MACRO, len(classes) ** 2 / sum(1 / count for count in held))
+    metrics = bootstrap.metrics(class_statistic(labels, probabilities, classes), lesions)
     limits = {name: metric["interval"] for name, metric in metrics.items()}
     return {name: interval for name, interval in limits.items() if interval[0] is not None}
 
 
-def class_statistic(labels: Indices, probabilities: Probabilities) -> Statistic:
+def class_statistic(labels: Indices, probabilities: Probabilities, classes: Sequence[str]) -> Statistic:
     """The metrics of `intervals` for any weighting of the images.
 
     Args:
         labels: true class indices, shape (n,).
-        probabilities: finite, shape (n, 7).
+        probabilities: finite, shape (n, classes).
+        classes: the classes' codes, in order.
     """
-    counted = confusion_statistic(labels, predicted_classes(probabilities))
+    counted = confusion_statistic(labels, predicted_classes(probabilities), classes)
 
     def statistic(weights: Weights) -> Samples:
-        ranked = [weighted_auc(weights, labels == k, probabilities[:, k]) for k in range(len(LABELS))]
-        by_class = {f"auc:{label}": auc for label, auc in zip(LABELS, ranked, strict=True)}
+        ranked = [weighted_auc(weights, labels == k, probabilities[:, k]) for k in range(len(classes))]
+        by_class = {f"auc:{label}": auc for label, auc in zip(classes, ranked, strict=True)}
         return counted(weights) | {"macro_auc": np.mean(ranked, axis=0)} | by_class
 
     return statistic
 
 
-def confusion_statistic(labels: Indices, predicted: Indices) -> Statistic:
+def confusion_statistic(labels: Indices, predicted: Indices, classes: Sequence[str]) -> Statistic:
     """Those metrics of `class_statistic` that the predicted classes alone decide.
 
     Args:
         labels: true class indices, shape (n,).
         predicted: likewise.
+        classes: the classes' codes, in order.
     """
-    classes = len(LABELS)
-    cells = np.eye(classes**2)[labels * classes + predicted]
+    count = len(classes)
+    cells = np.eye(count**2)[labels * count + predicted]
 
     def statistic(weights: Weights) -> Samples:
-        counts = (weights @ cells).reshape(-1, classes, classes)
+        counts = (weights @ cells).reshape(-1, count, count)
         support, claimed = counts.sum(axis=2), counts.sum(axis=1)  # (resamples, classes)
         hits = np.diagonal(counts, axis1=1, axis2=2)
         with np.errstate(invalid="ignore"):
@@ -209,7 +220,7 @@ def confusion_statistic(labels: Indices, predicted: Indices) -> Statistic:
         }
         for name, values in {"precision": precision, "recall": recall, "f1": f1}.items():
             present = np.where(support > 0, values, np.nan)
-            samples |= {f"{name}:{label}": present[:, index] for index, label in enumerate(LABELS)}
+            samples |= {f"{name}:{label}": present[:, index] for index, label in enumerate(classes)}
         return samples
 
     return statistic

@@ -1,7 +1,7 @@
-"""Two questions with yes or no, answered at thresholds that the validation images chose.
+"""Questions with yes or no, answered at thresholds that the validation images chose.
 
-Is it a melanoma? Is it malignant? The score is the (summed) probability of the classes asked for, the answer
-yes if it is at least the threshold.
+Is it a melanoma? Is it malignant? They are asked as far as the taxonomy has such classes. The score is the (summed)
+probability of the classes asked for, the answer yes if it is at least the threshold.
 
 "Sensitivity at 90 % specificity" here means: at the lowest threshold whose specificity on the validation images
 is at least 90 %; "specificity at 90 % sensitivity" at the highest one whose sensitivity there is at least 90 %.
@@ -10,6 +10,7 @@ then show both rates as they come out at that threshold, which is fixed: their i
 test lesions, not in the choice.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,7 @@ from numpy.typing import NDArray
 
 from lesionflow.metrics.bootstrap import Bootstrap
 from lesionflow.metrics.classification import Indices, Probabilities, weighted_auc
-from lesionflow.taxonomy import LABEL_INDEX, MALIGNANT
-
-QUESTIONS: dict[str, tuple[str, ...]] = {"melanoma": ("mel",), "malignant": MALIGNANT}
-"""Question -> the classes for which the answer is yes."""
+from lesionflow.taxonomy import Taxonomy
 
 TARGETS: tuple[tuple[str, float], ...] = (
     ("specificity", 0.9),
@@ -31,15 +29,15 @@ TARGETS: tuple[tuple[str, float], ...] = (
 """What the validation images must reach, and by how much."""
 
 
-def ask(classes: tuple[str, ...], labels: Indices, probabilities: Probabilities) -> tuple[NDArray[Any], NDArray[Any]]:
+def ask(columns: Sequence[int], labels: Indices, probabilities: Probabilities) -> tuple[NDArray[Any], NDArray[Any]]:
     """The truth (bool) and the score in 0..1 of a yes-or-no question, both of shape (n,).
 
     Args:
-        classes: those for which the answer is yes.
+        columns: of the classes for which the answer is yes.
         labels: true class indices, shape (n,).
-        probabilities: shape (n, 7).
+        probabilities: shape (n, classes).
     """
-    columns = [LABEL_INDEX[label] for label in classes]
+    columns = list(columns)
     return np.isin(labels, columns), probabilities[:, columns].astype(np.float64).sum(axis=1)
 
 
@@ -69,14 +67,16 @@ def operating_points(
     labels: Indices,
     probabilities: Probabilities,
     bootstrap: Bootstrap,
+    taxonomy: Taxonomy,
 ) -> dict[str, dict[str, Any]]:
-    """Both questions on the test images.
+    """The questions of a taxonomy on the test images.
 
     Args:
         validation: labels and probabilities of the validation images; None if they are unusable.
         labels: true class indices of the test images, shape (n,).
-        probabilities: of the test images, finite, shape (n, 7).
+        probabilities: of the test images, finite, shape (n, classes).
         bootstrap: over their lesions.
+        taxonomy: of the classes; without malignant ones there is no question.
 
     Returns:
         Question -> `classes`, `positives` and `negatives` (test images), metric `auc`, and `points`: for each of
@@ -85,9 +85,10 @@ def operating_points(
         the last two hold for the share of positives in this test set only).
     """
     result: dict[str, dict[str, Any]] = {}
-    for question, classes in QUESTIONS.items():
-        positive, scores = ask(classes, labels, probabilities)
-        chosen = None if validation is None else ask(classes, *validation)
+    for question, classes in taxonomy.questions.items():
+        columns = [taxonomy.index[code] for code in classes]
+        positive, scores = ask(columns, labels, probabilities)
+        chosen = None if validation is None else ask(columns, *validation)
         result[question] = {
             "classes": list(classes),
             "positives": int(positive.sum()),

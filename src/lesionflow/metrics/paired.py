@@ -23,6 +23,7 @@ def paired_differences(
     second: Probabilities,
     lesion_ids: Sequence[str],
     seed: int,
+    classes: Sequence[str],
     resamples: int = RESAMPLES,
     names: Collection[str] = tuple(AVERAGES),
 ) -> dict[str, Difference]:
@@ -36,17 +37,18 @@ def paired_differences(
 
     Args:
         labels: true class indices, shape (n,), n >= 1.
-        first: finite probabilities of one model, shape (n, 7).
+        first: finite probabilities of one model, shape (n, classes).
         second: of the other, in the same order of images.
         lesion_ids: the lesion of each image, length n.
         seed: of the resampling.
+        classes: the classes' codes, in order.
         resamples: how many.
         names: keys of AVERAGES, or of a class, as `recall:mel` (see `class_statistic`).
 
     Returns:
         Name -> difference; all None where the images lack a class that the metric needs.
     """
-    statistics = [class_statistic(labels, probabilities) for probabilities in (first, second)]
+    statistics = [class_statistic(labels, probabilities, classes) for probabilities in (first, second)]
 
     def difference(weights: Weights) -> Samples:
         ours, theirs = (statistic(weights) for statistic in statistics)

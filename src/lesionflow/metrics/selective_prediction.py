@@ -48,7 +48,7 @@ def abstention(
     Args:
         validation: labels and probabilities of the validation images; None if they are unusable.
         labels: true class indices of the test images, shape (n,), n >= 1.
-        probabilities: of the test images, finite, shape (n, 7).
+        probabilities: of the test images, finite, shape (n, classes).
         bootstrap: over their lesions.
 
     Returns:

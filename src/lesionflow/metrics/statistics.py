@@ -11,6 +11,7 @@ from lesionflow.metrics.classification import Indices, Probabilities, predicted_
 from lesionflow.metrics.operating_points import operating_points
 from lesionflow.metrics.selective_prediction import abstention
 from lesionflow.metrics.subgroups import subgroups
+from lesionflow.taxonomy import Taxonomy
 
 MALIGNANT_POINT = ("sensitivity", 0.9)
 """The operating point of "malignant" at which groups are compared: few cancers missed comes first."""
@@ -28,7 +29,7 @@ class Judged:
     labels: Indices
     """True class indices, shape (n,)."""
     probabilities: Probabilities
-    """As the model gave them, shape (n, 7)."""
+    """As the model gave them, shape (n, classes)."""
     lesion_ids: list[str]
 
     @property
@@ -37,7 +38,9 @@ class Judged:
         return int((predicted_classes(self.probabilities) < 0).sum())
 
 
-def statistics(test: Judged, validation: Judged, metadata: pd.DataFrame, seed: int) -> dict[str, Any]:
+def statistics(
+    test: Judged, validation: Judged, metadata: pd.DataFrame, seed: int, taxonomy: Taxonomy
+) -> dict[str, Any]:
     """Calibration, operating points, abstention and subgroups of the test images.
 
     Temperature and thresholds are chosen on the validation images. Where there is a temperature, everything but
@@ -48,6 +51,7 @@ def statistics(test: Judged, validation: Judged, metadata: pd.DataFrame, seed: i
         validation: the validation images.
         metadata: the columns of the images artifact, one row per test image, in their order.
         seed: of the bootstrap.
+        taxonomy: of the classes; without malignant ones there are no operating points.
 
     Returns:
         `calibration`, `operating_points`, `abstention` and `subgroups`, ready for JSON once `files.finite` has
@@ -63,24 +67,23 @@ def statistics(test: Judged, validation: Judged, metadata: pd.DataFrame, seed: i
         }
     bootstrap = Bootstrap(test.lesion_ids, seed, strata=test.labels)
     temperature, reason = _temperature(validation)
-    before = calibration_metrics(test.labels, test.probabilities, bootstrap)
+    before = calibration_metrics(test.labels, test.probabilities, bootstrap, taxonomy.codes)
     calibration = _calibration(temperature, reason) | {"before": before}
     probabilities = test.probabilities
     chosen = None if validation.invalid or not len(validation.labels) else (validation.labels, validation.probabilities)
     if temperature is not None:
         scaled = scale(validation.probabilities, temperature)
         probabilities, chosen = scale(test.probabilities, temperature), (validation.labels, scaled)
-        calibration["after"] = calibration_metrics(test.labels, probabilities, bootstrap)
+        calibration["after"] = calibration_metrics(test.labels, probabilities, bootstrap, taxonomy.codes)
         calibration["validation"] = {
             "images": len(validation.labels),
             "nll_before": log_loss(validation.labels, validation.probabilities),
             "nll_after": log_loss(validation.labels, scaled),
         }
-    questions = operating_points(chosen, test.labels, probabilities, bootstrap)
-    thresholds = {
-        (point["target"], point["at_least"]): point["threshold"] for point in questions["malignant"]["points"]
-    }
-    groups = subgroups(metadata, test.labels, probabilities, thresholds[MALIGNANT_POINT], bootstrap)
+    questions = operating_points(chosen, test.labels, probabilities, bootstrap, taxonomy)
+    points = questions["malignant"]["points"] if taxonomy.malignant else []
+    thresholds = {(point["target"], point["at_least"]): point["threshold"] for point in points}
+    groups = subgroups(metadata, test.labels, probabilities, thresholds.get(MALIGNANT_POINT), bootstrap, taxonomy)
     return {
         "calibration": calibration,
         "operating_points": {"reason": None, "questions": questions},

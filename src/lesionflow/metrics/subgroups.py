@@ -1,7 +1,7 @@
 """Is it as good for everybody? The metrics of groups of test images, by what the metadata says of them.
 
-A macro-average over the classes that a group happens to have would be another quantity than the one over all
-seven, so only metrics that mean the same in every group are given, and a balanced accuracy where all seven occur.
+A macro-average over the classes that a group happens to have would be another quantity than the one over all,
+so only metrics that mean the same in every group are given, and a balanced accuracy where all classes occur.
 
 A metric that rests on fewer than 50 lesions is marked as too small to judge by: at an accuracy of 0.8 the interval
 is then wider than 0.2, so 0.7 and 0.9 look alike. (For a firm statement Vergouwe et al. 2005,
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lesionflow.metrics.bootstrap import Bootstrap, Samples, Weights
 from lesionflow.metrics.classification import Indices, Probabilities, weighted_auc
 from lesionflow.metrics.operating_points import ask
-from lesionflow.taxonomy import LABELS, MALIGNANT
+from lesionflow.taxonomy import Taxonomy
 
 LEAST_LESIONS = 50
 UNKNOWN = "unknown"
@@ -30,7 +30,11 @@ AGE_BANDS: tuple[tuple[str, float], ...] = (
 )
 """Name of a band of ages, and the age in years below which it ends."""
 
-METRICS = ("accuracy", "balanced_accuracy", "malignant_auc", "malignant_sensitivity", "malignant_specificity")
+METRICS = ("accuracy", "balanced_accuracy")
+"""Of every group."""
+
+MALIGNANT_METRICS = ("malignant_auc", "malignant_sensitivity", "malignant_specificity")
+"""Likewise, where the taxonomy says which classes are malignant."""
 
 COLUMNS = {"sex": "sex", "age": "age", "localization": "localization", "source": "dataset"}
 """What groups are formed by -> the column of the images' metadata."""
@@ -58,24 +62,27 @@ def subgroups(
     probabilities: Probabilities,
     threshold: float | None,
     bootstrap: Bootstrap,
+    taxonomy: Taxonomy,
 ) -> dict[str, dict[str, Any]]:
     """The metrics of each group.
 
     Args:
         metadata: the columns of the images artifact, one row per test image, in their order.
         labels: true class indices, shape (n,).
-        probabilities: finite, shape (n, 7).
+        probabilities: finite, shape (n, classes).
         threshold: of the malignant score, above which the answer is malignant; None if there is none.
         bootstrap: over the lesions of the test images.
+        taxonomy: of the classes.
 
     Returns:
         Key of COLUMNS -> `groups`, and a `reason` if there are none. A group has `group`, `images`, `lesions`,
-        `malignant_lesions`, `too_small`, and `metrics`: `accuracy`, `balanced_accuracy` (None unless all seven
+        `malignant_lesions`, `too_small`, and `metrics`: `accuracy`, `balanced_accuracy` (None unless all
         classes occur), `malignant_auc`, `malignant_sensitivity` and `malignant_specificity` (at the threshold),
-        each a metric with the `lesions` it rests on (of the rarer side or class) and `too_small`.
+        each a metric with the `lesions` it rests on (of the rarer side or class) and `too_small`. Without malignant
+        classes, `malignant_lesions` is None and the last three metrics are left out.
     """
     result: dict[str, dict[str, Any]] = {}
-    malignant, scores = ask(MALIGNANT, labels, probabilities)
+    malignant, scores = ask([taxonomy.index[code] for code in taxonomy.malignant], labels, probabilities)
     right = probabilities.argmax(axis=1) == labels
     for by, column in COLUMNS.items():
         names = np.array(groups_of(metadata, by), dtype=str)
@@ -83,14 +90,14 @@ def subgroups(
             result[by] = {"groups": [], "reason": f"The metadata has no {column} of the test images."}
             continue
         masks = {name: names == name for name in _ordered(names, by)}
-        metrics = _metrics(masks, labels, right, malignant, scores, threshold, bootstrap)
+        metrics = _metrics(masks, labels, right, malignant, scores, threshold, bootstrap, taxonomy)
         result[by] = {
             "groups": [
                 {
                     "group": name,
                     "images": int(mask.sum()),
                     "lesions": bootstrap.lesions_of(mask),
-                    "malignant_lesions": bootstrap.lesions_of(mask & malignant),
+                    "malignant_lesions": bootstrap.lesions_of(mask & malignant) if taxonomy.malignant else None,
                     "too_small": bootstrap.lesions_of(mask) < LEAST_LESIONS,
                     "metrics": metrics[name],
                 }
@@ -122,19 +129,21 @@ def _metrics(
     scores: NDArray[np.float64],
     threshold: float | None,
     bootstrap: Bootstrap,
+    taxonomy: Taxonomy,
 ) -> dict[str, dict[str, Any]]:
     """Group -> metric -> value, interval, lesions, too_small; one pass over the resamples for all groups."""
     said = scores >= (np.inf if threshold is None else threshold)
     undefined = np.zeros(len(labels), bool)
     shares: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]] = {}
     lesions: dict[str, int] = {}
-    classes = [labels == index for index in range(len(LABELS))]
+    classes = [labels == index for index in range(len(taxonomy.codes))]
     for name, mask in masks.items():
         ill, healthy = mask & malignant, mask & ~malignant
         shares[f"{name}:accuracy"] = right, mask
-        shares[f"{name}:malignant_sensitivity"] = said, undefined if threshold is None else ill
-        shares[f"{name}:malignant_specificity"] = ~said, undefined if threshold is None else healthy
-        lesions[f"{name}:malignant_auc"] = min(bootstrap.lesions_of(ill), bootstrap.lesions_of(healthy))
+        if taxonomy.malignant:
+            shares[f"{name}:malignant_sensitivity"] = said, undefined if threshold is None else ill
+            shares[f"{name}:malignant_specificity"] = ~said, undefined if threshold is None else healthy
+            lesions[f"{name}:malignant_auc"] = min(bootstrap.lesions_of(ill), bootstrap.lesions_of(healthy))
         lesions[f"{name}:balanced_accuracy"] = min(bootstrap.lesions_of(mask & chosen) for chosen in classes)
     lesions |= {key: bootstrap.lesions_of(among) for key, (_, among) in shares.items()}
 
@@ -142,7 +151,8 @@ def _metrics(
         samples: Samples = {}
         for name, mask in masks.items():
             inside = weights[:, mask]
-            samples[f"{name}:malignant_auc"] = weighted_auc(inside, malignant[mask], scores[mask])
+            if taxonomy.malignant:
+                samples[f"{name}:malignant_auc"] = weighted_auc(inside, malignant[mask], scores[mask])
             with np.errstate(invalid="ignore"):
                 recalls = [inside @ (right & chosen)[mask] / (inside @ chosen[mask]) for chosen in classes]
             samples[f"{name}:balanced_accuracy"] = np.mean(recalls, axis=0)
@@ -151,7 +161,7 @@ def _metrics(
     found = bootstrap.shares(shares) | bootstrap.metrics(statistic, lesions)
     result: dict[str, dict[str, Any]] = {name: {} for name in masks}
     for name in masks:
-        for metric in METRICS:
+        for metric in (*METRICS, *(MALIGNANT_METRICS if taxonomy.malignant else ())):
             rests_on = lesions[f"{name}:{metric}"]
             size = {"lesions": rests_on, "too_small": rests_on < LEAST_LESIONS}
             result[name][metric] = {**found[f"{name}:{metric}"], **size}

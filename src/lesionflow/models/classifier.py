@@ -1,6 +1,6 @@
 """The classifier: a backbone, a dropout and a softmax over the diagnoses.
 
-core        (n, size, size, 3) RGB in 0..255 -> (n, 7) probabilities; what training sees
+core        (n, size, size, 3) RGB in 0..255 -> (n, classes) probabilities; what training sees
 deployable  (n, any, any, 3) -> resize -> core; what `model.keras` holds, see `models.deployable`
 """
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from lesionflow.compat.keras_backend import prepare
 from lesionflow.models.backbones import BACKBONES
-from lesionflow.taxonomy import LABELS
 
 if TYPE_CHECKING:
     import keras
@@ -18,17 +17,18 @@ CORE = "classifier"
 """Name of the core inside the deployable model."""
 
 
-def build_core(backbone: str, input_size: int, dropout: float) -> "keras.Model":
+def build_core(backbone: str, input_size: int, dropout: float, classes: int) -> "keras.Model":
     """Build an untrained classifier with randomly initialised weights (from Keras' global seed).
 
     Args:
         backbone: which network computes the features: a name in `BACKBONES`.
         input_size: side of the square input in pixels.
         dropout: share of the features dropped in training.
+        classes: how many there are.
 
     Returns:
         A model of float RGB in 0..255, shape (n, input_size, input_size, 3), to float32
-        probabilities in the order of `taxonomy.LABELS`, shape (n, 7).
+        probabilities, shape (n, classes).
     """
     prepare()
     import keras
@@ -37,7 +37,7 @@ def build_core(backbone: str, input_size: int, dropout: float) -> "keras.Model":
     features = BACKBONES[backbone].build(input_size)(inputs)
     features = keras.layers.Dropout(dropout, name="dropout")(features)
     # float32 even under mixed precision: a float16 softmax loses small probabilities.
-    outputs = keras.layers.Dense(len(LABELS), activation="softmax", dtype="float32", name="probabilities")(features)
+    outputs = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(features)
     return keras.Model(inputs, outputs, name=CORE)
 
 

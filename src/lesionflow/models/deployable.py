@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lesionflow.taxonomy import LABELS
-
 if TYPE_CHECKING:
     import keras
 
@@ -60,5 +58,5 @@ def deployable(core: "keras.Model", decode_size: int, test_time_augmentation: in
         seen += [windows[0], *(keras.ops.flip(w, axes) for w, axes in zip(windows[1:], mirrors, strict=True))]
     # As one batch: called for each view, the core would stand in the exported graphs as many times.
     each: Any = core(keras.ops.concatenate(seen, axis=0))
-    mean = keras.ops.mean(keras.ops.reshape(each, (test_time_augmentation, -1, len(LABELS))), axis=0)
+    mean = keras.ops.mean(keras.ops.reshape(each, (test_time_augmentation, -1, core.output_shape[-1])), axis=0)
     return keras.Model(inputs, mean, name="lesionflow")

@@ -15,6 +15,7 @@ from lesionflow.errors import UserError
 from lesionflow.models.acceleration.folding import folded
 from lesionflow.models.acceleration.program import compiled_core, core_shards
 from lesionflow.models.classifier import CORE
+from lesionflow.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     import keras
@@ -27,12 +28,17 @@ AT_ONCE = 32
 class LoadedModel:
     """A trained classifier, ready to predict."""
 
-    labels: tuple[str, ...]
+    taxonomy: Taxonomy
     """What each column of a prediction means."""
     decode_size: int
     """Side in pixels of the squares that images were decoded to when it was trained."""
     model: "keras.Model"
     """RGB, uint8 or float in 0..255, at any size -> probabilities."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The code of each column of a prediction."""
+        return self.taxonomy.codes
 
     def predict(self, pixels: NDArray[np.uint8], batch_size: int = AT_ONCE) -> NDArray[np.float32]:
         """Classify images.
@@ -42,7 +48,7 @@ class LoadedModel:
             batch_size: images at a time; a matter of memory and speed only.
 
         Returns:
-            Probabilities, shape (n, 7), columns as in `labels`.
+            Probabilities, shape (n, classes), columns as in `labels`.
         """
         count = len(pixels)
         if count == 0:
@@ -84,7 +90,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         UserError: the folder or a file in it is missing, damaged, or not one that lesionflow wrote.
     """
     folder = Path(folder)
-    labels, decode_size = read_labels(folder)
+    taxonomy, decode_size = read_labels(folder)
     path = model_file(folder)
     prepare(core_shards(AT_ONCE))
     import keras
@@ -94,9 +100,9 @@ def load_model(folder: str | Path) -> LoadedModel:
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"The model {path} cannot be loaded ({reason}); expected one that lesionflow wrote.") from error
-    if not isinstance(model, keras.Model) or model.output_shape != (None, len(labels)):
+    if not isinstance(model, keras.Model) or model.output_shape != (None, len(taxonomy.codes)):
         raise UserError(
             f"The model {path} gives outputs of shape {getattr(model, 'output_shape', None)}; "
-            f"expected (None, {len(labels)}), one probability for each of the labels in {LABELS_FILE}."
+            f"expected (None, {len(taxonomy.codes)}), one probability for each of the labels in {LABELS_FILE}."
         )
-    return LoadedModel(labels=labels, decode_size=decode_size, model=model)
+    return LoadedModel(taxonomy=taxonomy, decode_size=decode_size, model=model)

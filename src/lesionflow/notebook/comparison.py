@@ -6,7 +6,7 @@ from pathlib import Path
 from lesionflow.metrics.classification import AVERAGES, format_metric
 from lesionflow.notebook.evaluation import Evaluated
 from lesionflow.notebook.markup import table
-from lesionflow.registry.compare import METRICS, Comparison
+from lesionflow.registry.compare import Comparison, metrics_of
 from lesionflow.registry.compare import compare as compare_places
 
 
@@ -31,7 +31,7 @@ class Compared:
     def _rows(self) -> list[tuple[str, ...]]:
         found = self.comparison
         rows: list[tuple[str, ...]] = []
-        for name in METRICS:
+        for name in metrics_of(found.runs[0].codes):
             cells = [format_metric(found.metrics[0][name])]
             for metrics, differences in zip(found.metrics[1:], found.differences, strict=True):
                 difference = differences[name]

@@ -12,6 +12,7 @@ from lesionflow.components.fingerprint.fingerprint import fingerprint
 from lesionflow.components.ingest.ingest import ingest as run_ingest
 from lesionflow.notebook.markup import Page, class_table, shown_path
 from lesionflow.notebook.storing import FOLDER, stored
+from lesionflow.taxonomy import HAM10000, Taxonomy, load_taxonomy
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,18 @@ class Images:
 
 
 def ingest(
-    source: str | Path, *, stored_size: int = 256, max_quarantine: float = 0.01, folder: str | Path = FOLDER
+    source: str | Path,
+    *,
+    taxonomy: str | Path | Taxonomy = HAM10000,
+    stored_size: int = 256,
+    max_quarantine: float = 0.01,
+    folder: str | Path = FOLDER,
 ) -> Images:
     """Read images with their metadata, whatever the layout, once; damaged ones are set aside with the reason.
 
     Args:
         source: folder, zip, or gs:// or s3:// prefix.
+        taxonomy: of the classes: `ham10000`, `isic2019`, a YAML or JSON file, or a `Taxonomy`.
         stored_size: shorter side of the stored images, pixels; images are never enlarged.
         max_quarantine: largest share of rows and surplus images that may be left out, 0 to 1.
         folder: where this and all that is made from it is kept.
@@ -76,11 +83,13 @@ def ingest(
         UserError: the source cannot be used, or too much of it would be left out.
     """
     place = str(source)
-    digest = fingerprint(place, weights="none")
+    classes = taxonomy if isinstance(taxonomy, Taxonomy) else load_taxonomy(str(taxonomy))
+    text = classes.text()
+    digest = fingerprint(place, weights="none", taxonomy=text)
     inputs = {"fingerprint": digest, "stored_size": stored_size, "max_quarantine": max_quarantine}
 
     def write(into: Path) -> None:
         outputs = (str(into / name) for name in ("images", "quarantine.parquet", "data_card.html"))
-        run_ingest(place, digest, *outputs, stored_size=stored_size, max_quarantine=max_quarantine)
+        run_ingest(place, digest, *outputs, stored_size=stored_size, max_quarantine=max_quarantine, taxonomy=text)
 
     return Images(stored(Path(folder).absolute(), "ingest", inputs, write))

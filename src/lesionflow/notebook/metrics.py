@@ -12,7 +12,7 @@ from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS, format_metric
 from lesionflow.metrics.classification import measure as measure_predictions
 from lesionflow.notebook.markup import table
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,12 @@ def metrics_of(measured: Mapping[str, Any]) -> Metrics:
 
 
 def measure(
-    y: Sequence[str], p: ArrayLike | pd.DataFrame, groups: Sequence[str] | None = None, *, seed: int = 0
+    y: Sequence[str],
+    p: ArrayLike | pd.DataFrame,
+    groups: Sequence[str] | None = None,
+    *,
+    classes: Sequence[str] = HAM10000.codes,
+    seed: int = 0,
 ) -> Metrics:
     """Measure any predictions, of any program, as the evaluation does: with intervals over lesions.
 
@@ -97,25 +102,26 @@ def measure(
         p: probabilities, shape (n, classes): an array with columns in the order of the classes, or a table with the
             classes' names, or `p_` and the names, among its columns.
         groups: lesion or patient of each image, length n; None if each image is of another one.
+        classes: their names, in the order of the columns.
         seed: of the resampling.
 
     Raises:
         UserError: lengths or classes do not fit each other.
     """
     if isinstance(p, pd.DataFrame):
-        missing = [label for label in LABELS if label not in p and f"p_{label}" not in p]
+        missing = [label for label in classes if label not in p and f"p_{label}" not in p]
         if missing:
             raise UserError(f"The probabilities have no column {', '.join(missing)}; they have {', '.join(p.columns)}.")
-        p = p[[label if label in p else f"p_{label}" for label in LABELS]]
+        p = p[[label if label in p else f"p_{label}" for label in classes]]
     probabilities = np.asarray(p, np.float64)
-    if unknown := sorted(set(y) - set(LABELS)):
-        raise UserError(f"There is no class {unknown[0]!r}; expected the classes {', '.join(LABELS)}.")
+    if unknown := sorted(set(y) - set(classes)):
+        raise UserError(f"There is no class {unknown[0]!r}; expected the classes {', '.join(classes)}.")
     ids = list(map(str, range(len(y)))) if groups is None else list(map(str, groups))
-    if not len(y) or probabilities.shape != (len(y), len(LABELS)) or len(ids) != len(y):
+    if not len(y) or probabilities.shape != (len(y), len(classes)) or len(ids) != len(y):
         raise UserError(
             f"{len(y)} classes, probabilities of shape {probabilities.shape} and {len(ids)} groups do not fit each "
-            f"other; expected n, (n, {len(LABELS)}) and n, n above 0."
+            f"other; expected n, (n, {len(classes)}) and n, n above 0."
         )
-    index = {label: number for number, label in enumerate(LABELS)}
+    index = {label: number for number, label in enumerate(classes)}
     labels = np.array([index[label] for label in y])
-    return metrics_of(measure_predictions(labels, probabilities, ids, seed))
+    return metrics_of(measure_predictions(labels, probabilities, ids, seed, classes))

@@ -9,8 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lesionflow.prediction.predict import Predicted, Watch
-from lesionflow.prediction.table import COLUMNS
-from lesionflow.taxonomy import LABELS
+
+_TEXT = ("image_id", "predicted", "abstain")
+"""Columns that hold no probability; `error` is never shown."""
 
 
 @contextmanager
@@ -26,14 +27,14 @@ def print_predicted(console: Console, predicted: Predicted, output: Path) -> Non
     """The first rows, then a line or two about all of them."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     # All but `error`, the last: sentences do not fit.
-    shown = [index for index in range(len(COLUMNS) - 1) if any(row[index] for row in predicted.first)]
+    shown = [index for index in range(len(predicted.columns) - 1) if any(row[index] for row in predicted.first)]
     for index in shown:
-        name = COLUMNS[index]
-        text = name in ("image_id", "predicted", "abstain")
+        name = predicted.columns[index]
+        text = name in _TEXT
         width = max(5, len(name))
         table.add_column(name, justify="left" if text else "right", no_wrap=True, min_width=width)
     for row in predicted.first:
-        table.add_row(*(_shown(COLUMNS[index], row[index]) for index in shown))
+        table.add_row(*(_shown(predicted.columns[index], row[index]) for index in shown))
     console.print(table)
     if predicted.images > len(predicted.first):
         console.print(f"... and {predicted.images - len(predicted.first):,} more", highlight=False)
@@ -49,4 +50,4 @@ def print_predicted(console: Console, predicted: Predicted, output: Path) -> Non
 
 
 def _shown(column: str, cell: str) -> str:
-    return f"{float(cell):.3f}" if column in LABELS and cell else cell
+    return cell if column in _TEXT or not cell else f"{float(cell):.3f}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from joblib import cpu_count
 
-from lesionflow.artifacts.model_folder import Calibration, model_file, read_calibration
+from lesionflow.artifacts.model_folder import Calibration, model_file, read_calibration, read_labels
 from lesionflow.data.image_kind import RULES
 from lesionflow.data.image_problem import ImageProblem
 from lesionflow.data.pixels import Pixels, decode
@@ -19,7 +19,7 @@ from lesionflow.errors import UserError
 from lesionflow.metrics.calibration import scale
 from lesionflow.models.loaded_model import LoadedModel, load_model
 from lesionflow.prediction.inputs import Picture, PredictionInputs
-from lesionflow.prediction.table import COLUMNS, PredictionTable, Row
+from lesionflow.prediction.table import PredictionTable, Row, columns_of
 from lesionflow.registry.versions import CARD, fetch_model
 from lesionflow.runtime.files import file_digest
 
@@ -41,6 +41,8 @@ class Predicted:
     """Images that could not be read; their rows say why."""
     found: int
     """Rows that an earlier command had written."""
+    columns: tuple[str, ...]
+    """Of the CSV."""
     first: list[Row]
     """Some rows from the top, as in the CSV."""
 
@@ -52,7 +54,7 @@ def predict(
     watch: Watch = lambda done, total: None,
     say: Say = lambda sentence: None,
 ) -> Predicted:
-    """Classify images and write a CSV with the columns COLUMNS.
+    """Classify images and write a CSV with a probability per class.
 
     A killed command that is started again goes on at the batch where it was, and ends with the same bytes.
 
@@ -72,11 +74,13 @@ def predict(
         for note in inputs.notes:
             say(note)
         folder = fetch_model(model_uri, Path(temporary, "model"))
-        calibration = read_calibration(folder)
+        calibration, (taxonomy, _) = read_calibration(folder), read_labels(folder)
+        columns = columns_of(taxonomy.codes)
         if _is_synthetic(folder):
             say("The model was trained on synthetic data: what it says of real images means nothing.")
-        made_from = _made_from(folder, calibration, inputs.digest())
-        with PredictionTable(output, made_from, [picture.image_id for picture in pictures], _BATCH) as table:
+        made_from = _made_from(folder, calibration, columns, inputs.digest())
+        ids = [picture.image_id for picture in pictures]
+        with PredictionTable(output, made_from, ids, _BATCH, columns) as table:
             for note in table.notes():
                 say(note)
             done = list(table.rows)
@@ -90,7 +94,7 @@ def predict(
             failed = sum(bool(row[-1]) for row in done)
             if failed == len(pictures):
                 raise UserError(f"None of the {failed} images can be read; {output} has the reason of each.")
-            return Predicted(len(pictures), failed, len(table.rows), done[:20])
+            return Predicted(len(pictures), failed, len(table.rows), columns, done[:20])
 
 
 def _is_synthetic(folder: Path) -> bool:
@@ -99,13 +103,13 @@ def _is_synthetic(folder: Path) -> bool:
     return bool((card.get("data") or {}).get("synthetic"))
 
 
-def _made_from(folder: Path, calibration: Calibration, images: str) -> dict[str, object]:
+def _made_from(folder: Path, calibration: Calibration, columns: Sequence[str], images: str) -> dict[str, object]:
     """What the rows depend on."""
     content = {
         "model_sha256": file_digest(model_file(folder)),
         "calibration": asdict(calibration),
         "images": images,
-        "columns": COLUMNS,
+        "columns": columns,
         "rules": RULES,
         "batch": _BATCH,
     }
@@ -153,7 +157,7 @@ def _rows(
     calibrated = scale(probabilities, calibration.temperature)
     answers = iter(calibrated)
     return [
-        _unread(picture, item) if isinstance(item, str) else _row(picture, next(answers), model, calibration)
+        _unread(picture, item, model) if isinstance(item, str) else _row(picture, next(answers), model, calibration)
         for picture, item in zip(batch, decoded, strict=True)
     ]
 
@@ -166,5 +170,5 @@ def _row(picture: Picture, probabilities: np.ndarray, model: LoadedModel, calibr
     return [picture.image_id, *metrics, model.labels[int(probabilities.argmax())], abstain, ""]
 
 
-def _unread(picture: Picture, reason: str) -> Row:
-    return [picture.image_id, *[""] * (len(COLUMNS) - 2), reason]
+def _unread(picture: Picture, reason: str, model: LoadedModel) -> Row:
+    return [picture.image_id, *[""] * (len(columns_of(model.labels)) - 2), reason]

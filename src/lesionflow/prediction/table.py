@@ -16,18 +16,23 @@ from typing import Any, Self
 
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import file_digest, write_json
-from lesionflow.taxonomy import LABELS
 
-COLUMNS = ("image_id", *LABELS, "predicted", "abstain", "error")
+
+def columns_of(labels: Sequence[str]) -> tuple[str, ...]:
+    """The columns of the predictions of a model that knows these classes."""
+    return ("image_id", *labels, "predicted", "abstain", "error")
+
 
 Row = Sequence[str]
-"""The cells of one image, in the order of COLUMNS."""
+"""The cells of one image, in the order of `columns_of` the model's classes."""
 
 
 class PredictionTable:
     """A table being written; leaving the block does not finish it, `finish` does."""
 
-    def __init__(self, output: Path, made_from: dict[str, Any], image_ids: Sequence[str], batch: int) -> None:
+    def __init__(
+        self, output: Path, made_from: dict[str, Any], image_ids: Sequence[str], batch: int, columns: Sequence[str]
+    ) -> None:
         """Find what an earlier command left.
 
         Args:
@@ -36,6 +41,7 @@ class PredictionTable:
             image_ids: of all rows, in order.
             batch: rows written at a time. Only whole batches of an earlier command count: an image's probabilities
                 may differ in the last digits with the images that it is computed together with.
+            columns: of the table.
 
         Raises:
             UserError: another command is writing this very table.
@@ -60,10 +66,10 @@ class PredictionTable:
                 f"Another lesionflow predict is writing {output}; wait for it, or choose another --output."
             ) from None
         self._file.seek(0)
-        self.rows, whole = _whole_batches(self._file.read(), image_ids, batch)
+        self.rows, whole = _whole_batches(self._file.read(), image_ids, batch, columns)
         self._file.truncate(whole)
         if not whole:
-            self._file.write(_encode([COLUMNS]))
+            self._file.write(_encode([columns]))
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +140,9 @@ def _parse(data: bytes) -> Sequence[Row]:
     return list(csv.reader(io.StringIO(data.decode(errors="surrogateescape"), newline="")))[1:]
 
 
-def _whole_batches(data: bytes, image_ids: Sequence[str], batch: int) -> tuple[Sequence[Row], int]:
+def _whole_batches(
+    data: bytes, image_ids: Sequence[str], batch: int, columns: Sequence[str]
+) -> tuple[Sequence[Row], int]:
     """The whole batches at the start of a partial file, and their length in bytes, 0 if there is not even a header."""
     rows = _parse(data)
     count = min(len(rows), len(image_ids))
@@ -142,7 +150,7 @@ def _whole_batches(data: bytes, image_ids: Sequence[str], batch: int) -> tuple[S
         count -= count % batch
     while count >= 0:
         kept = rows[:count]
-        start = _encode([COLUMNS, *kept])
+        start = _encode([columns, *kept])
         if data.startswith(start) and [row[0] for row in kept] == list(image_ids[:count]):
             return kept, len(start)
         count -= count % batch or batch

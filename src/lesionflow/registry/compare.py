@@ -12,17 +12,18 @@ import pandas as pd
 
 from lesionflow import storage
 from lesionflow.artifacts.summary import SUMMARY
-from lesionflow.artifacts.tables import PROBABILITY_COLUMNS, read_table
+from lesionflow.artifacts.tables import probability_columns, read_codes, read_table
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES, classification_metrics, predicted_classes
 from lesionflow.metrics.paired import Difference, paired_differences
 from lesionflow.registry.versions import CARD, CHAMPION, SCORES, champion_uri
-from lesionflow.taxonomy import LABEL_INDEX, LABELS
 
-COLUMNS = ("image_id", "lesion_id", "dx", *PROBABILITY_COLUMNS)
-RECALLS = tuple(f"recall:{label}" for label in LABELS)
-METRICS = (*AVERAGES, *RECALLS)
-"""What is compared: the averages, and the recall of each class."""
+COLUMNS = ("image_id", "lesion_id", "dx")
+
+
+def metrics_of(codes: Sequence[str]) -> tuple[str, ...]:
+    """What is compared: the averages, and the recall of each class."""
+    return (*AVERAGES, *(f"recall:{code}" for code in codes))
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Run:
     document: Mapping[str, Any]
     """Its summary, or its card."""
     scores: pd.DataFrame
-    """COLUMNS of the images that it was tested on, indexed by `image_id`."""
+    """COLUMNS and probabilities of the images that it was tested on, indexed by `image_id`."""
+    codes: tuple[str, ...]
+    """Of the classes, in the order of the probabilities."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Comparison:
     images: int
     lesions: int
     metrics: tuple[dict[str, float | None], ...]
-    """Of each run: METRICS on those images."""
+    """Of each run: `metrics_of` its classes on those images."""
     differences: tuple[dict[str, Difference], ...]
     """Of each run but the first: it minus the first."""
     changed: dict[str, list[str]]
@@ -88,6 +91,12 @@ def compare(places: Sequence[str]) -> Comparison:
         raise UserError("There is nothing to compare with; name two runs or more.")
     runs = tuple(map(_read, places))
     first, *others = runs
+    for run in others:
+        if run.codes != first.codes:
+            raise UserError(
+                f"{first.name} knows the classes {', '.join(first.codes)}, and {run.name} {', '.join(run.codes)}; "
+                "compare runs of the same classes."
+            )
     shared = first.scores.index
     for run in others:
         shared = shared.intersection(run.scores.index, sort=False)
@@ -99,9 +108,9 @@ def compare(places: Sequence[str]) -> Comparison:
     aligned = [run.scores.loc[shared] for run in runs]
     for run, rows in zip(others, aligned[1:], strict=True):
         _require_agreement(first, run, aligned[0], rows)
-    labels = aligned[0]["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+    labels = aligned[0]["dx"].map({code: index for index, code in enumerate(first.codes)}).to_numpy(np.int64)
     lesion_ids = aligned[0]["lesion_id"].tolist()
-    probabilities = [rows[list(COLUMNS[3:])].to_numpy(np.float64) for rows in aligned]
+    probabilities = [rows[[*probability_columns(first.codes)]].to_numpy(np.float64) for rows in aligned]
     for run, given in zip(runs, probabilities, strict=True):
         if invalid := int((predicted_classes(given) < 0).sum()):
             raise UserError(
@@ -112,10 +121,16 @@ def compare(places: Sequence[str]) -> Comparison:
         runs,
         len(shared),
         len(set(lesion_ids)),
-        tuple(_metrics(labels, given) for given in probabilities),
+        tuple(_metrics(labels, given, first.codes) for given in probabilities),
         tuple(
             paired_differences(
-                labels, given, probabilities[0], lesion_ids, int(first.document.get("seed") or 0), names=METRICS
+                labels,
+                given,
+                probabilities[0],
+                lesion_ids,
+                int(first.document.get("seed") or 0),
+                first.codes,
+                names=metrics_of(first.codes),
             )
             for given in probabilities[1:]
         ),
@@ -135,7 +150,7 @@ def _read(place: str) -> Run:
             raise UserError(f"{place} was not evaluated (its status: {status}); compare runs that were.")
         if not Path(path).is_file():
             raise UserError(f"The scores of {place} are gone: there is no {path}; run it again, or leave it out.")
-        return Run(name, document, _scores(path))
+        return Run(name, document, *_scores(path))
     if storage.exists(storage.join(place, CHAMPION)):
         place = champion_uri(place)
     if not storage.exists(storage.join(place, CARD)):
@@ -147,7 +162,7 @@ def _read(place: str) -> Run:
         raise UserError(f"The version {place} holds no {SCORES}; it was promoted by an older lesionflow.")
     with tempfile.TemporaryDirectory() as folder:
         scores = storage.download(storage.join(place, SCORES), folder)
-        return Run(name, _document(storage.join(place, CARD)), _scores(scores))
+        return Run(name, _document(storage.join(place, CARD)), *_scores(scores))
 
 
 def _document(uri: str) -> dict[str, Any]:
@@ -160,11 +175,12 @@ def _document(uri: str) -> dict[str, Any]:
     return document
 
 
-def _scores(path: str | Path) -> pd.DataFrame:
-    table = read_table(path, COLUMNS)
+def _scores(path: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    codes = read_codes(path)
+    table = read_table(path, (*COLUMNS, *probability_columns(codes)))
     if table["image_id"].duplicated().any():
         raise UserError(f"{path} has an image twice; expected the score table that lesionflow wrote.")
-    return table.set_index("image_id")
+    return table.set_index("image_id"), codes
 
 
 def _require_agreement(first: Run, other: Run, ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
@@ -179,8 +195,8 @@ def _require_agreement(first: Run, other: Run, ours: pd.DataFrame, theirs: pd.Da
             )
 
 
-def _metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
-    measured = classification_metrics(labels, probabilities)
+def _metrics(labels: np.ndarray, probabilities: np.ndarray, codes: Sequence[str]) -> dict[str, float | None]:
+    measured = classification_metrics(labels, probabilities, codes)
     recalls = {f"recall:{label}": entry["recall"] for label, entry in measured["per_class"].items()}
     return {name: measured[name] for name in AVERAGES} | recalls
 

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lesionflow.metrics.classification import AVERAGES, format_metric
-from lesionflow.registry.compare import METRICS, Comparison
+from lesionflow.registry.compare import Comparison, metrics_of
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -26,7 +26,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     for number, differences in enumerate(found.differences, start=2):
         console.print()
         table = _table("", "1", str(number), f"{number} minus 1", "95 % interval", "p", left=1)
-        for name in METRICS:
+        for name in metrics_of(found.runs[0].codes):
             difference = differences[name]
             low, high = difference["interval"]
             clear = difference["p"] is not None and difference["p"] < 0.05
@@ -43,7 +43,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     console.print()
     console.print(
         "Intervals by a paired bootstrap over lesions: the chance in the test lesions. Another seed of the same recipe "
-        "differs by more, and of twelve rows one may stand out by chance.",
+        "differs by more, and of a dozen rows one may stand out by chance.",
         style="dim",
         highlight=False,
     )

@@ -13,16 +13,16 @@ import pandas as pd
 
 from lesionflow import storage
 from lesionflow.artifacts.evaluation import read_verdict
-from lesionflow.artifacts.model_folder import model_file
+from lesionflow.artifacts.model_folder import model_file, read_labels
 from lesionflow.artifacts.summary import SUMMARY
-from lesionflow.artifacts.tables import PROBABILITY_COLUMNS, read_table, table_digest
+from lesionflow.artifacts.tables import probability_columns, read_table, table_digest
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES, format_metric, measure
 from lesionflow.registry.versions import CARD, SCORES, SPLIT, champion_if_registry, list_contents
 from lesionflow.reporting.outcome import images_digest
 from lesionflow.runtime.files import file_digest, finite, write_json
 from lesionflow.runtime.provenance import code_digest
-from lesionflow.taxonomy import LABEL_INDEX
+from lesionflow.taxonomy import Taxonomy, check_taxonomy
 
 _ADDED = ("version", "created", "files", "promotion")
 """What promote put into the card beside the evaluation."""
@@ -130,6 +130,9 @@ def _card(evaluation: Mapping[str, Any], uri: str) -> str:
 def _model(folder: Path, evaluation: Mapping[str, Any]) -> str:
     if file_digest(model_file(folder)) != evaluation["model_sha256"]:
         raise _Refuted("The model is not the one that was evaluated.")
+    taxonomy, _ = read_labels(folder)
+    if taxonomy != _taxonomy(evaluation):
+        raise _Refuted("The model says that its outputs are of other classes than those that were evaluated.")
     return "The model is the one that was evaluated."
 
 
@@ -137,7 +140,7 @@ def _tables(folder: Path, evaluation: Mapping[str, Any]) -> str:
     data = evaluation["data"]
     split = read_table(folder / SPLIT, ("image_id", "lesion_id", "dx", "subset"))
     tables = {str(fold): rows for fold, rows in split.groupby("subset")}
-    tables["scores"] = _scores(folder)
+    tables["scores"] = _scores(folder, _taxonomy(evaluation))
     expected = {**data["tables"], "scores": data["tables"]["test"]}
     for name, digest in expected.items():
         if name not in tables or table_digest(tables[name]) != digest:
@@ -153,10 +156,11 @@ def _tables(folder: Path, evaluation: Mapping[str, Any]) -> str:
 
 
 def _metrics(folder: Path, evaluation: Mapping[str, Any]) -> str:
-    scores = _scores(folder)
-    labels = scores["dx"].map(LABEL_INDEX).to_numpy(np.int64)
-    probabilities = scores[[*PROBABILITY_COLUMNS]].to_numpy()
-    found = finite(measure(labels, probabilities, scores["lesion_id"].tolist(), evaluation["seed"]))
+    taxonomy = _taxonomy(evaluation)
+    scores = _scores(folder, taxonomy)
+    labels = scores["dx"].map(taxonomy.index).to_numpy(np.int64)
+    probabilities = scores[[*probability_columns(taxonomy.codes)]].to_numpy()
+    found = finite(measure(labels, probabilities, scores["lesion_id"].tolist(), evaluation["seed"], taxonomy.codes))
     different = _differences(evaluation["metrics"], found)
     # How intervals are computed may change between versions of lesionflow, what a metric means may not.
     other_code = evaluation["provenance"]["code"] != code_digest()
@@ -197,8 +201,12 @@ def _verdict(evaluation: Mapping[str, Any]) -> str:
     return f"Judged again by the policy in the card, it passes: {held}."
 
 
-def _scores(folder: Path) -> pd.DataFrame:
-    return read_table(folder / SCORES, ("image_id", "lesion_id", "dx", *PROBABILITY_COLUMNS))
+def _taxonomy(evaluation: Mapping[str, Any]) -> Taxonomy:
+    return check_taxonomy(evaluation["taxonomy"], f"the {CARD}")
+
+
+def _scores(folder: Path, taxonomy: Taxonomy) -> pd.DataFrame:
+    return read_table(folder / SCORES, ("image_id", "lesion_id", "dx", *probability_columns(taxonomy.codes)))
 
 
 def _provenance(card: Mapping[str, Any]) -> dict[str, Any]:

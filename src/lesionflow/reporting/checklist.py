@@ -115,7 +115,9 @@ def _known(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[int, 
         + ", ".join(f"{name} {size:,} images ({data['lesions'][name]:,} lesions)" for name, size in sizes.items())
         + ".",
         20: "The lesion. Different lesions of one patient may lie on both sides if the source names no patients.",
-        22: f"{recipe['backbone']}, one softmax layer over seven classes." if recipe.get("backbone") else "",
+        22: f"{recipe['backbone']}, one softmax layer over {len(metrics['per_class'])} classes."
+        if recipe.get("backbone")
+        else "",
         23: ", ".join(f"{name} {version}" for name, version in versions.items()),
         24: f"Pretrained, weights of SHA-256 `{str(training['weights_sha256'])[:16]}`."
         if training.get("pretrained") and training.get("weights_sha256")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lesionflow.metrics.classification import Indices, Probabilities
 from lesionflow.reporting.pictures import PALETTE, new_figure, to_svg
-from lesionflow.taxonomy import LABEL_INDEX, LABELS
+from lesionflow.taxonomy import Taxonomy
 
 RocCurve = tuple[list[float], list[float], list[float]]
 """False positive rates, true positive rates, thresholds; all finite."""
@@ -16,21 +16,21 @@ RocCurve = tuple[list[float], list[float], list[float]]
 _POINTS = 200  # enough for a picture, and little enough for KFP metadata
 
 
-def roc_curve(labels: Indices, probabilities: Probabilities, label: str) -> RocCurve | None:
+def roc_curve(labels: Indices, probabilities: Probabilities, index: int) -> RocCurve | None:
     """The ROC curve of one class against the rest.
 
     Args:
         labels: true class indices, shape (n,).
-        probabilities: shape (n, 7).
-        label: the class.
+        probabilities: shape (n, classes).
+        index: of the class.
 
     Returns:
         At most 200 points, or None if the class or the rest has no image, or a score is not finite.
     """
     from sklearn import metrics
 
-    positive = labels == LABEL_INDEX[label]
-    score = probabilities[:, LABEL_INDEX[label]]
+    positive = labels == index
+    score = probabilities[:, index]
     if positive.all() or not positive.any() or not np.isfinite(probabilities).all():
         return None
     rates = np.stack(metrics.roc_curve(positive, score))  # (3, points)
@@ -41,21 +41,24 @@ def roc_curve(labels: Indices, probabilities: Probabilities, label: str) -> RocC
     return false_positive.tolist(), true_positive.tolist(), threshold.tolist()
 
 
-def draw_roc(labels: Indices, probabilities: Probabilities, aucs: Mapping[str, float]) -> str:
+def draw_roc(
+    labels: Indices, probabilities: Probabilities, aucs: Mapping[str, float | None], taxonomy: Taxonomy
+) -> str:
     """All classes' ROC curves in one picture.
 
     Args:
         labels: true class indices, shape (n,).
-        probabilities: shape (n, 7).
+        probabilities: shape (n, classes).
         aucs: label -> area under its curve, for the legend.
+        taxonomy: of the classes.
 
     Returns:
         One `<svg>` element.
     """
     figure, axes = new_figure(5.0, 4.4)
     axes.plot([0, 1], [0, 1], color=PALETTE[6], linewidth=1, linestyle=":")
-    for label, color in zip(LABELS, PALETTE, strict=True):
-        curve = roc_curve(labels, probabilities, label)
+    for (label, color), index in zip(taxonomy.colours.items(), taxonomy.index.values(), strict=True):
+        curve = roc_curve(labels, probabilities, index)
         if curve:
             axes.plot(curve[0], curve[1], color=color, linewidth=1.8, label=f"{label}  {aucs[label]:.3f}")
     axes.set(xlabel="false positive rate", ylabel="true positive rate (recall)", xlim=(0, 1), ylim=(0, 1.01))

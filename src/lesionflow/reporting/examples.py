@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lesionflow.artifacts.images import read_images
-from lesionflow.artifacts.tables import PROBABILITY_COLUMNS
+from lesionflow.artifacts.tables import probability_columns
 from lesionflow.data.image_reader import read_image
 from lesionflow.data.pixels import decode
 from lesionflow.models.loaded_model import LoadedModel
 from lesionflow.reporting.attention import occlusion_maps
-from lesionflow.taxonomy import LABEL_INDEX
+from lesionflow.taxonomy import Taxonomy
 
 _SIDE = 168  # pixels of the longer side in the report
 _WRONG = 12
@@ -77,19 +77,22 @@ class Examples:
         return {name: [example.facts() for example in getattr(self, name)] for name in ("right", "wrong")}
 
 
-def pick_examples(scores: pd.DataFrame, images: str | Path, model: LoadedModel | None = None) -> Examples:
+def pick_examples(
+    scores: pd.DataFrame, images: str | Path, taxonomy: Taxonomy, model: LoadedModel | None = None
+) -> Examples:
     """Choose and load examples.
 
     Args:
         scores: image_id, dx, predicted, p_<label>; one row per test image.
         images: folder of the images artifact.
+        taxonomy: of their classes.
         model: gave the scores; without it the examples do not say where it looked.
     """
     usable = scores[scores["predicted"].notna()].copy()
-    usable["probability"] = usable[[*PROBABILITY_COLUMNS]].max(axis=1)
+    usable["probability"] = usable[[*probability_columns(taxonomy.codes)]].max(axis=1)
     usable = usable.sort_values(["probability", "image_id"], ascending=[False, True])
     is_right = usable["dx"] == usable["predicted"]
-    right = usable[is_right].drop_duplicates("dx").sort_values("dx")
+    right = usable[is_right].drop_duplicates("dx").sort_values("dx", key=lambda dx: dx.map(taxonomy.index))
     wrong = usable[~is_right].head(_WRONG)
     chosen = pd.concat([right, wrong])
     encoded = dict(read_images(images, set(chosen["image_id"])))
@@ -114,7 +117,7 @@ _Maps = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def _look(model: LoadedModel, encoded: Sequence[bytes], predicted: Sequence[str]) -> _Maps:
     pixels = np.stack([decode(image, model.decode_size) for image in encoded])
-    return occlusion_maps(model, pixels, np.array([LABEL_INDEX[label] for label in predicted]))
+    return occlusion_maps(model, pixels, np.array([model.taxonomy.index[label] for label in predicted]))
 
 
 def _example(row: Any, encoded: bytes, maps: _Maps | None) -> Example:

@@ -11,7 +11,7 @@ from lesionflow.metrics.classification import AVERAGES, format_metric
 from lesionflow.reporting.checklist import claim_2024
 from lesionflow.reporting.markdown import cell, code, licence_name, render_card
 from lesionflow.reporting.page import load_template
-from lesionflow.taxonomy import DIAGNOSES
+from lesionflow.taxonomy import HAM10000, Taxonomy, check_taxonomy
 
 _METRICS: dict[str, tuple[str, dict[str, str]]] = {
     "macro_f1": ("f1", {"average": "macro"}),
@@ -36,22 +36,26 @@ def render_model_card(evaluation: Mapping[str, Any], card: Mapping[str, Any]) ->
     template = load_template(
         Path(__file__).with_name("model_card.md.j2"), metric=format_metric, interval=_interval, code=code, cell=cell
     )
+    taxonomy = check_taxonomy(evaluation["taxonomy"], "the evaluation")
     body = template.render(
         evaluation=evaluation,
         card=card,
         averages=AVERAGES,
-        diagnoses=DIAGNOSES,
+        taxonomy=taxonomy,
+        diagnoses=taxonomy.names,
         recipe=evaluation["training"].get("recipe") or {},
         checklist=claim_2024(evaluation, card),
     )
-    return render_card(_metadata(evaluation, card), body)
+    return render_card(_metadata(evaluation, card, taxonomy), body)
 
 
-def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any], taxonomy: Taxonomy) -> dict[str, Any]:
     synthetic = evaluation["data"]["synthetic"]
     recipe: Mapping[str, Any] = evaluation["training"].get("recipe") or {}
     dataset = (
-        {"type": "synthetic", "name": "synthetic images"} if synthetic else {"type": "ham10000", "name": "HAM10000"}
+        {"type": "synthetic", "name": "synthetic images"}
+        if synthetic
+        else {"type": taxonomy.name, "name": "HAM10000" if taxonomy == HAM10000 else taxonomy.name}
     )
     measured = [
         {"type": kind, "name": AVERAGES[name], "value": evaluation["metrics"][name]}

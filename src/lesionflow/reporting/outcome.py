@@ -10,7 +10,7 @@ from lesionflow.metrics.classification import AVERAGES, Indices, Probabilities
 from lesionflow.policy import Policy
 from lesionflow.reporting.curves import RocCurve, roc_curve
 from lesionflow.runtime.files import finite, write_json
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import Taxonomy
 from lesionflow.verdict import judge
 
 
@@ -24,7 +24,7 @@ class Outcome:
     labels: list[str]
     confusion_matrix: list[list[int]]
     roc: RocCurve | None
-    """Of melanoma against the rest."""
+    """Of melanoma against the rest; None without such a class too."""
     facts: dict[str, Any]
     rows: int
     """Images judged."""
@@ -32,13 +32,14 @@ class Outcome:
     def write_metrics(self, metrics: str | Path, classification: str | Path) -> None:
         """Write the headline metrics, and the confusion matrix with the ROC curve, as JSON."""
         write_json(metrics, self.headline)
-        content = {"labels": self.labels, "confusion_matrix": self.confusion_matrix, "roc_mel": self.roc}
+        content = {"labels": self.labels, "confusion_matrix": self.confusion_matrix, "roc": self.roc}
         write_json(classification, content)
 
 
 def conclude(
     evaluation: Mapping[str, Any],
     policy: Policy,
+    taxonomy: Taxonomy,
     truth: Indices,
     probabilities: Probabilities,
     more_facts: Mapping[str, Any] | None = None,
@@ -46,10 +47,11 @@ def conclude(
     """Judge an evaluation by a policy.
 
     Args:
-        evaluation: everything measured, with `metrics` from `measure`.
+        evaluation: everything measured, with `taxonomy`, and `metrics` from `measure`.
         policy: what the gate judges by.
+        taxonomy: of the classes.
         truth: true class indices, shape (n,).
-        probabilities: what was said of them, shape (n, 7).
+        probabilities: what was said of them, shape (n, classes).
         more_facts: to show beside those that every evaluation has.
     """
     measured = evaluation["metrics"]
@@ -67,9 +69,9 @@ def conclude(
     return Outcome(
         document=document,
         headline={name: float(measured[name]) for name in AVERAGES if measured[name] is not None},
-        labels=list(LABELS),
+        labels=list(taxonomy.codes),
         confusion_matrix=measured["confusion_matrix"],
-        roc=roc_curve(truth, probabilities, "mel"),
+        roc=roc_curve(truth, probabilities, taxonomy.index[taxonomy.melanoma]) if taxonomy.melanoma else None,
         facts=finite(facts),
         rows=len(truth),
     )

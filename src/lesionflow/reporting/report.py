@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from lesionflow.artifacts.tables import PROBABILITY_COLUMNS
+from lesionflow.artifacts.tables import probability_columns
 from lesionflow.metrics.classification import AVERAGES
 from lesionflow.metrics.statistics import MALIGNANT_POINT
 from lesionflow.metrics.subgroups import LEAST_LESIONS
@@ -16,7 +16,7 @@ from lesionflow.reporting.curves import draw_reliability, draw_risk, draw_roc, d
 from lesionflow.reporting.examples import Examples, format_sure
 from lesionflow.reporting.figures import Figures
 from lesionflow.reporting.page import load_template, render_page
-from lesionflow.taxonomy import DIAGNOSES, LABEL_INDEX
+from lesionflow.taxonomy import Taxonomy, check_taxonomy
 
 STYLE = Path(__file__).with_name("report.css")
 """What reports look like, besides what all pages share."""
@@ -42,6 +42,7 @@ def render_report(
         A complete HTML document.
     """
     metrics, data = evaluation["metrics"], evaluation["data"]
+    taxonomy = check_taxonomy(evaluation["taxonomy"], "the evaluation")
     calibration, abstention = evaluation["calibration"], evaluation["abstention"]
     loss, macro_f1 = draw_training(history)
     context = {
@@ -49,9 +50,10 @@ def render_report(
         "figures": Figures(evaluation),
         "card": card,
         "averages": AVERAGES,
-        "diagnoses": DIAGNOSES,
+        "diagnoses": taxonomy.names,
+        "taxonomy": taxonomy,
         "training": _flat(evaluation["training"]),
-        "roc": Markup(_draw_roc(scores, metrics)),
+        "roc": Markup(_draw_roc(scores, metrics, taxonomy)),
         "reliability": Markup(_draw_reliability(calibration)),
         "risk": Markup(draw_risk(abstention) if abstention.get("curve") else ""),
         "loss": Markup(loss),
@@ -68,10 +70,11 @@ def render_report(
     return render_page(title, template.render(context), STYLE.read_text(encoding="utf-8"))
 
 
-def _draw_roc(scores: pd.DataFrame, metrics: Mapping[str, Any]) -> str:
-    probabilities = scores[[*PROBABILITY_COLUMNS]].to_numpy(np.float64)
-    truth = scores["dx"].map(LABEL_INDEX).to_numpy(np.int64)
-    return draw_roc(truth, probabilities, {label: entry["auc"] for label, entry in metrics["per_class"].items()})
+def _draw_roc(scores: pd.DataFrame, metrics: Mapping[str, Any], taxonomy: Taxonomy) -> str:
+    probabilities = scores[[*probability_columns(taxonomy.codes)]].to_numpy(np.float64)
+    truth = scores["dx"].map(taxonomy.index).to_numpy(np.int64)
+    aucs = {label: entry["auc"] for label, entry in metrics["per_class"].items()}
+    return draw_roc(truth, probabilities, aucs, taxonomy)
 
 
 def _draw_reliability(calibration: Mapping[str, Any]) -> str:

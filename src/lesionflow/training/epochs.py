@@ -17,7 +17,6 @@ from lesionflow.models.acceleration.folding import folded
 from lesionflow.models.acceleration.program import compiled_core, core_shards
 from lesionflow.recipe import Phase, PhaseName, Recipe
 from lesionflow.runtime.progress import report
-from lesionflow.taxonomy import LABELS
 from lesionflow.training.augment import augment
 from lesionflow.training.checkpoint import Checkpoint
 from lesionflow.training.losses import make_loss
@@ -189,7 +188,9 @@ def train(
         rows = epoch_rows(examples.sampling_weights, seed, epoch)
         rows = np.resize(rows, whole_shares(len(rows)))  # filled up with the first ones
         left = rows[part.batches * recipe.batch_size :]
-        mixing = Mixing(recipe.mix, recipe.mix_alpha, seed, epoch) if recipe.mix != "none" else None
+        mixing = None
+        if recipe.mix != "none":
+            mixing = Mixing(recipe.mix, recipe.mix_alpha, seed, epoch, model.output_shape[-1])
         batches = EpochBatches(examples, left, recipe.batch_size, mixing, part.batches)
         if epoch == first:
             build_metrics(model, batches[0])
@@ -239,7 +240,7 @@ def train(
 
 
 def judge(model: keras.Model, validation: Examples) -> tuple[float, float]:
-    """Loss (mean over images) and macro-F1 over the seven labels; a label that is never met counts 0.
+    """Loss (mean over images) and macro-F1 over all classes; a class that is never met counts 0.
 
     Raises:
         UserError: the training diverged.
@@ -251,7 +252,7 @@ def judge(model: keras.Model, validation: Examples) -> tuple[float, float]:
             "The training diverged: the model gives NaN for validation images; "
             "lower the learning rate of this step in the recipe."
         )
-    every = list(range(len(LABELS)))
+    every = list(range(probabilities.shape[1]))
     of_truth = probabilities[np.arange(count), validation.labels]
     loss = -np.log(np.maximum(of_truth, keras.config.epsilon())).mean()  # clipped as Keras clips the training loss
     predicted = probabilities.argmax(axis=1)

@@ -19,7 +19,7 @@ def make_loss(recipe: Recipe) -> str | Callable[[Any, Any], Any]:
 
     Returns:
         Keras' own cross-entropy of labels if images are not mixed. Otherwise a function of shares of the
-        classes, shape (n, 7), and of probabilities, shape (n, 7), to losses, shape (n,).
+        classes, shape (n, classes), and of probabilities of the same shape, to losses, shape (n,).
     """
     return "sparse_categorical_crossentropy" if recipe.mix == "none" else _of_shares
 

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionflow.data.pixels import Pixels
-from lesionflow.taxonomy import LABELS
 
 Shares = NDArray[np.float32]
 
@@ -24,6 +23,8 @@ class Mixing:
     """The first image's share is drawn from Beta(alpha, alpha), once for a batch."""
     seed: int
     epoch: int
+    classes: int
+    """How many there are."""
 
     def mix(
         self, batch: int, pixels: Pixels, labels: NDArray[np.int32], weight: NDArray[np.float32]
@@ -42,7 +43,7 @@ class Mixing:
             weight: factor of each image's loss, shape (n,).
 
         Returns:
-            Mixed pixels; shares of the classes, shape (n, 7), rows of sum 1; factors of the losses.
+            Mixed pixels; shares of the classes, shape (n, classes), rows of sum 1; factors of the losses.
         """
         random = np.random.default_rng([self.seed, self.epoch, batch])
         share = float(random.beta(self.alpha, self.alpha))
@@ -56,7 +57,7 @@ class Mixing:
             mixed[:, rows, columns] = pixels[other][:, rows, columns]
             covered = (rows.stop - rows.start) * (columns.stop - columns.start)
             share = 1 - covered / (pixels.shape[1] * pixels.shape[2])  # the box was cut off at the border
-        classes = np.eye(len(LABELS), dtype=np.float32)
+        classes = np.eye(self.classes, dtype=np.float32)
         first, second = share * weight, (1 - share) * weight[other]
         total: Any = first + second
         shares = (classes[labels] * first[:, None] + classes[labels[other]] * second[:, None]) / total[:, None]

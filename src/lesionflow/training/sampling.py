@@ -15,7 +15,7 @@ class Examples:
     pixels: Pixels | MappedPixels
     """RGB, shape (n, size, size, 3); or what a frozen backbone makes of them, see `features.with_features`."""
     labels: NDArray[np.int32]
-    """Index into `taxonomy.LABELS`, shape (n,)."""
+    """Class of each image, its index in the taxonomy, shape (n,)."""
     weight: NDArray[np.float32]
     """Factor of each row's loss, shape (n,)."""
     sampling_weights: NDArray[np.float64]

@@ -12,13 +12,16 @@ from lesionflow.errors import UserError
 from lesionflow.models.classifier import build_core
 from lesionflow.models.deployable import deployable
 from lesionflow.models.loaded_model import load_model
+from lesionflow.taxonomy import HAM10000
+
+SAID = HAM10000.model_dump(mode="json")
 
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ours")
-    deployable(build_core("tiny", 32, 0.1), 32).save(folder / "model.keras")
-    write_labels(folder, 32)
+    deployable(build_core("tiny", 32, 0.1, 7), 32).save(folder / "model.keras")
+    write_labels(folder, 32, taxonomy=HAM10000)
     return folder
 
 
@@ -33,8 +36,8 @@ def test_our_own_model_opens(ours: Path):
 
 
 def test_a_model_that_is_called_as_a_function_predicts_as_well(tmp_path: Path):
-    deployable(build_core("tiny", 32, 0.5), 48, test_time_augmentation=8).save(tmp_path / "model.keras")
-    write_labels(tmp_path, 48)
+    deployable(build_core("tiny", 32, 0.5, 7), 48, test_time_augmentation=8).save(tmp_path / "model.keras")
+    write_labels(tmp_path, 48, taxonomy=HAM10000)
     loaded = load_model(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (9, 50, 60, 3), np.uint8)
     np.testing.assert_allclose(loaded.model(pixels), loaded.predict(pixels), atol=1e-6)
@@ -63,8 +66,13 @@ def test_a_missing_folder_or_file_is_said(copy: Path, tmp_path: Path):
         (b"{", "not valid JSON"),
         (b"[]", "not a JSON object"),
         (b"\xff\xfe", "not valid JSON"),
-        (json.dumps({"labels": ["cat", "dog"], "decode_size": 32}).encode(), "has the labels"),
-        (b"{}", "has the labels None"),
+        (json.dumps({"labels": ["cat", "dog"], "decode_size": 32, "taxonomy": SAID}).encode(), "has the labels"),
+        (json.dumps({"decode_size": 32, "taxonomy": SAID}).encode(), "has the labels None"),
+        (
+            json.dumps({"taxonomy": {**SAID, "classes": SAID["classes"][:1]}}).encode(),
+            "labels.json is not valid: classes",
+        ),
+        (b"{}", "taxonomy in .*labels.json is not valid"),
     ],
 )
 def test_other_labels_are_refused(copy: Path, content: bytes, sentence: str):

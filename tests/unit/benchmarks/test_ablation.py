@@ -10,7 +10,7 @@ import pytest
 
 from lesionflow.metrics.bootstrap import Bootstrap
 from lesionflow.metrics.classification import class_statistic
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 _SPEC = importlib.util.spec_from_file_location("ablation", Path(__file__).parents[3] / "benchmarks" / "ablation.py")
 assert _SPEC is not None
@@ -31,21 +31,21 @@ def images(seed: int, size: int = 300) -> tuple[pd.DataFrame, np.ndarray]:
     truth = random.integers(0, 7, size)
     predicted = np.where(random.random(size) < 0.6, truth, random.integers(0, 7, size))
     lesions = [f"L{index // 2}" for index in range(size)]
-    return pd.DataFrame({"dx": [LABELS[index] for index in truth], "lesion_id": lesions}), predicted
+    return pd.DataFrame({"dx": [HAM10000.codes[index] for index in truth], "lesion_id": lesions}), predicted
 
 
 def test_resamples_are_those_of_the_evaluation():
     judged, predicted = images(0)
-    truth = np.array([LABELS.index(dx) for dx in judged["dx"]])
+    truth = np.array([HAM10000.codes.index(dx) for dx in judged["dx"]])
     samples = ablation.macro_f1_samples(truth, predicted, judged["lesion_id"].tolist())
     bootstrap = Bootstrap(judged["lesion_id"].tolist(), seed=0, resamples=1000, strata=truth)
-    expected = bootstrap.samples(class_statistic(truth, np.eye(7)[predicted]))["macro_f1"]
+    expected = bootstrap.samples(class_statistic(truth, np.eye(7)[predicted], classes=HAM10000.codes))["macro_f1"]
     assert samples[1:] == pytest.approx(expected)
 
 
 def test_the_table_pairs_differences_by_seed():
     judged, first = images(0)
-    truth = np.array([LABELS.index(dx) for dx in judged["dx"]])
+    truth = np.array([HAM10000.codes.index(dx) for dx in judged["dx"]])
     second = np.where(np.arange(300) % 3 == 0, 0, first)
 
     def record(row: str, seed: int, predicted: np.ndarray) -> dict[str, Any]:

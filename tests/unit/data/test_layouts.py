@@ -8,16 +8,17 @@ from lesionflow.data import layouts
 from lesionflow.data.metadata import find_metadata, parse_metadata
 from lesionflow.data.source import open_source
 from lesionflow.errors import UserError
+from lesionflow.taxonomy import HAM10000
 
 ADDED = """
 from lesionflow.data.layouts.layout import Layout
 
 
 class Clinic(Layout):
-    def knows(self, table):
+    def knows(self, table, taxonomy):
         return {"picture", "patient", "finding"} <= set(table.columns)
 
-    def read(self, table, companion):
+    def read(self, table, companion, taxonomy):
         return table.rows().rename(columns={"picture": "image_id", "patient": "lesion_id", "finding": "dx"}), []
 
 
@@ -37,7 +38,7 @@ def test_a_layout_is_added_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(layouts, "__path__", [*layouts.__path__, str(tmp_path / "more")])
     layouts.layouts.cache_clear()
     try:
-        metadata = find_metadata(open_source(str(tmp_path / "data")))
+        metadata = find_metadata(open_source(str(tmp_path / "data")), HAM10000)
         rows = parse_metadata(metadata).rows
     finally:
         monkeypatch.undo()
@@ -55,4 +56,4 @@ def test_a_table_without_rows_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "groups.csv").write_text("image,lesion_id\na,l\n")
     (tmp_path / name).write_text((tmp_path / name).read_text().splitlines()[0] + "\n")
     with pytest.raises(UserError, match=f"The metadata {name} has a header but no rows"):
-        parse_metadata(find_metadata(open_source(str(tmp_path))))
+        parse_metadata(find_metadata(open_source(str(tmp_path)), HAM10000))

@@ -9,7 +9,7 @@ from scipy import stats
 from lesionflow.metrics import bootstrap as module
 from lesionflow.metrics.bootstrap import Bootstrap, distance, percentiles, wilson
 from lesionflow.metrics.classification import class_statistic, classification_metrics
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 
 def _clusters(random: np.random.Generator, lesions: int) -> tuple[np.ndarray, list[str]]:
@@ -97,14 +97,16 @@ def test_metrics_of_a_resample_are_those_of_its_images_written_out(seed: int, im
     if ties:
         probabilities = probabilities.round(1)
     counts = random.multinomial(images, np.full(images, 1 / images))
-    plain = classification_metrics(np.repeat(labels, counts), np.repeat(probabilities, counts, axis=0))
+    plain = classification_metrics(
+        np.repeat(labels, counts), np.repeat(probabilities, counts, axis=0), classes=HAM10000.codes
+    )
 
-    samples = class_statistic(labels, probabilities)(counts[None].astype(float))
+    samples = class_statistic(labels, probabilities, classes=HAM10000.codes)(counts[None].astype(float))
 
     for name in ("macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc"):
         _same(samples[name][0], plain[name])
     claimed = np.array(plain["confusion_matrix"]).sum(axis=0)
-    for index, label in enumerate(LABELS):
+    for index, label in enumerate(HAM10000.codes):
         entry = plain["per_class"][label]
         for name in ("recall", "f1", "auc"):
             _same(samples[f"{name}:{label}"][0], entry[name])

@@ -10,7 +10,7 @@ from sklearn.calibration import calibration_curve
 
 from lesionflow.metrics.bootstrap import Bootstrap
 from lesionflow.metrics.calibration import calibration_metrics, equal_mass_bins, fit_temperature, log_loss, scale
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 
 def _honest(images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +22,9 @@ def _honest(images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _metrics(labels: np.ndarray, probabilities: np.ndarray):
-    return calibration_metrics(labels, probabilities, Bootstrap([str(i) for i in range(len(labels))], 0, 200))
+    return calibration_metrics(
+        labels, probabilities, Bootstrap([str(i) for i in range(len(labels))], 0, 200), classes=HAM10000.codes
+    )
 
 
 @pytest.mark.parametrize("wrong_by", [0.4, 1.0, 2.5])
@@ -85,7 +87,7 @@ def test_metrics_are_scikit_learns():
     assert found["nll"]["value"] == pytest.approx(metrics.log_loss(labels, probabilities, labels=range(7)))
     brier = metrics.brier_score_loss(labels, probabilities, labels=range(7), scale_by_half=False)
     assert found["brier"]["value"] == pytest.approx(brier)
-    mel = LABELS.index("mel")
+    mel = HAM10000.codes.index("mel")
     frequency, mean = calibration_curve(labels == mel, probabilities[:, mel], n_bins=15, strategy="quantile")
     assert found["class_ece"]["mel"]["value"] == pytest.approx(np.abs(frequency - mean).mean(), abs=1e-9)
 

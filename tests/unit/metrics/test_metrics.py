@@ -7,11 +7,11 @@ import pytest
 from judged import probabilities_for
 
 from lesionflow.metrics.classification import AVERAGES, classification_metrics, intervals
-from lesionflow.taxonomy import LABEL_INDEX, LABELS
+from lesionflow.taxonomy import HAM10000
 
 
 def _indices(labels: list[str]) -> np.ndarray:
-    return np.array([LABEL_INDEX[label] for label in labels])
+    return np.array([HAM10000.index[label] for label in labels])
 
 
 def test_metrics_of_a_case_worked_by_hand():
@@ -19,7 +19,7 @@ def test_metrics_of_a_case_worked_by_hand():
     truth = ["akiec", "bcc", "bkl", "df", "mel", "mel", "nv", "nv", "nv", "nv", "vasc"]
     predicted = ["akiec", "bcc", "bkl", "df", "mel", "mel", "nv", "nv", "mel", "mel", "vasc"]
 
-    result = classification_metrics(_indices(truth), probabilities_for(predicted))
+    result = classification_metrics(_indices(truth), probabilities_for(predicted), classes=HAM10000.codes)
 
     mel, nv = result["per_class"]["mel"], result["per_class"]["nv"]
     assert (mel["precision"], mel["recall"], mel["support"]) == (0.5, 1.0, 2)
@@ -32,14 +32,14 @@ def test_metrics_of_a_case_worked_by_hand():
     assert result["accuracy"] == pytest.approx(9 / 11)
     # nv against the rest: of 4 * 7 pairs, 2 * 7 are in order and 2 * 7 are ties.
     assert nv["auc"] == pytest.approx(0.75)
-    assert result["confusion_matrix"][LABEL_INDEX["nv"]] == [0, 0, 0, 0, 2, 2, 0]
+    assert result["confusion_matrix"][HAM10000.index["nv"]] == [0, 0, 0, 0, 2, 2, 0]
     assert result["missing_classes"] == []
 
 
 def test_always_answering_nevus_looks_good_only_by_accuracy():
     truth = _indices(["nv"] * 67 + ["mel"] * 11 + ["bkl"] * 11 + ["bcc"] * 5 + ["akiec"] * 3 + ["df"] + ["vasc"] * 2)
 
-    result = classification_metrics(truth, probabilities_for(["nv"] * 100))
+    result = classification_metrics(truth, probabilities_for(["nv"] * 100), classes=HAM10000.codes)
 
     assert result["accuracy"] == pytest.approx(0.67)
     assert result["macro_f1"] == pytest.approx(0.1146, abs=1e-3)
@@ -48,9 +48,9 @@ def test_always_answering_nevus_looks_good_only_by_accuracy():
 
 
 def test_without_images_of_a_class_there_is_no_macro_average():
-    truth = [label for label in LABELS if label != "df"]
+    truth = [label for label in HAM10000.codes if label != "df"]
 
-    result = classification_metrics(_indices(truth), probabilities_for(truth))
+    result = classification_metrics(_indices(truth), probabilities_for(truth), classes=HAM10000.codes)
 
     assert result["missing_classes"] == ["df"]
     assert (result["macro_f1"], result["balanced_accuracy"], result["macro_auc"]) == (None, None, None)
@@ -60,14 +60,20 @@ def test_without_images_of_a_class_there_is_no_macro_average():
 
 @pytest.mark.parametrize(
     ("truth", "broken"),
-    [(list(LABELS), np.nan), (list(LABELS), np.inf), (["mel"] * 3, None), ([], None), (["mel"], np.nan)],
+    [
+        (list(HAM10000.codes), np.nan),
+        (list(HAM10000.codes), np.inf),
+        (["mel"] * 3, None),
+        ([], None),
+        (["mel"], np.nan),
+    ],
 )
 def test_metrics_are_strict_json_whatever_happens(truth, broken):
     probabilities = probabilities_for(truth)
     if broken is not None:
         probabilities[0, 2] = broken
 
-    result = classification_metrics(_indices(truth).astype(int), probabilities)
+    result = classification_metrics(_indices(truth).astype(int), probabilities, classes=HAM10000.codes)
 
     json.dumps(result, allow_nan=False)
     assert set(AVERAGES) <= set(result)
@@ -89,8 +95,8 @@ def test_intervals_hold_the_metric_and_shrink_with_more_lesions():
     widths = []
     for images in (100, 1600):
         truth, probabilities = _noisy(images)
-        metrics = classification_metrics(truth, probabilities)
-        limits = intervals(truth, probabilities, [str(i) for i in range(images)], seed=0)
+        metrics = classification_metrics(truth, probabilities, classes=HAM10000.codes)
+        limits = intervals(truth, probabilities, [str(i) for i in range(images)], seed=0, classes=HAM10000.codes)
         for name in AVERAGES:
             low, high = limits[name]
             assert low < metrics[name] < high
@@ -102,12 +108,16 @@ def test_intervals_hold_the_metric_and_shrink_with_more_lesions():
 
 def test_intervals_count_lesions_and_not_images():
     truth, probabilities = _noisy(200)
-    one_by_one = intervals(truth, probabilities, [str(i) for i in range(200)], seed=0)
+    one_by_one = intervals(truth, probabilities, [str(i) for i in range(200)], seed=0, classes=HAM10000.codes)
     # Eight copies of each image bring no knowledge if they are known to be of the same lesion.
     copies = np.repeat(truth, 8), np.repeat(probabilities, 8, axis=0), [str(i // 8) for i in range(1600)]
 
-    assert intervals(*copies, seed=0)["macro_f1"] == pytest.approx(one_by_one["macro_f1"], abs=1e-9)
-    assert intervals(*copies, seed=0)["macro_auc"] == pytest.approx(one_by_one["macro_auc"], abs=1e-9)
+    assert intervals(*copies, seed=0, classes=HAM10000.codes)["macro_f1"] == pytest.approx(
+        one_by_one["macro_f1"], abs=1e-9
+    )
+    assert intervals(*copies, seed=0, classes=HAM10000.codes)["macro_auc"] == pytest.approx(
+        one_by_one["macro_auc"], abs=1e-9
+    )
 
 
 def test_intervals_agree_with_resampling_done_the_plain_way():
@@ -117,11 +127,13 @@ def test_intervals_agree_with_resampling_done_the_plain_way():
     for _ in range(250):
         # As many images of each class as there are, as in a test set that was split off class by class.
         rows = np.concatenate([random.choice(np.flatnonzero(truth == k), (truth == k).sum()) for k in np.unique(truth)])
-        result = classification_metrics(truth[rows], probabilities[rows])
+        result = classification_metrics(truth[rows], probabilities[rows], classes=HAM10000.codes)
         plain.append([result[name] for name in ("macro_f1", "macro_auc", "accuracy")])
     kept = np.array([row for row in plain if None not in row], dtype=float)
 
-    limits = intervals(truth, probabilities, [str(i) for i in range(60)], seed=0, resamples=4000)
+    limits = intervals(
+        truth, probabilities, [str(i) for i in range(60)], seed=0, resamples=4000, classes=HAM10000.codes
+    )
 
     for column, name in enumerate(("macro_f1", "macro_auc", "accuracy")):
         assert limits[name] == pytest.approx(np.quantile(kept[:, column], (0.025, 0.975)), abs=0.04)
@@ -131,5 +143,9 @@ def test_the_same_seed_gives_the_same_intervals():
     truth, probabilities = _noisy(80)
     lesions = [str(i // 2) for i in range(80)]
 
-    assert intervals(truth, probabilities, lesions, 5) == intervals(truth, probabilities, lesions, 5)
-    assert intervals(truth, probabilities, lesions, 5) != intervals(truth, probabilities, lesions, 6)
+    assert intervals(truth, probabilities, lesions, 5, classes=HAM10000.codes) == intervals(
+        truth, probabilities, lesions, 5, classes=HAM10000.codes
+    )
+    assert intervals(truth, probabilities, lesions, 5, classes=HAM10000.codes) != intervals(
+        truth, probabilities, lesions, 6, classes=HAM10000.codes
+    )

@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from lesionflow.metrics.bootstrap import Bootstrap
 from lesionflow.metrics.operating_points import TARGETS, choose_threshold, operating_points
-from lesionflow.taxonomy import LABEL_INDEX, LABELS
+from lesionflow.taxonomy import HAM10000
 
 
 def _images(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +21,7 @@ def _images(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _points(validation, labels: np.ndarray, probabilities: np.ndarray):
     bootstrap = Bootstrap([str(i // 2) for i in range(len(labels))], 0, 200)
-    return operating_points(validation, labels, probabilities, bootstrap)
+    return operating_points(validation, labels, probabilities, bootstrap, taxonomy=HAM10000)
 
 
 @pytest.mark.parametrize(("target", "least"), TARGETS)
@@ -81,7 +81,7 @@ def test_thresholds_are_validations_and_rates_are_the_test_images():
 
     found = _points(validation, labels, probabilities)["malignant"]
 
-    columns = [LABEL_INDEX[label] for label in ("akiec", "bcc", "mel")]
+    columns = [HAM10000.index[label] for label in ("akiec", "bcc", "mel")]
     positive, scores = np.isin(labels, columns), probabilities[:, columns].sum(axis=1)
     assert found["classes"] == ["akiec", "bcc", "mel"]
     assert (found["positives"], found["negatives"]) == (positive.sum(), (~positive).sum())
@@ -105,7 +105,7 @@ def test_thresholds_are_validations_and_rates_are_the_test_images():
 
 def test_without_a_usable_validation_set_there_is_a_reason_instead():
     labels, probabilities = _images(50, 3)
-    benign = np.full(10, LABELS.index("nv"))
+    benign = np.full(10, HAM10000.codes.index("nv"))
 
     for validation, says in ((None, "unusable"), ((benign, probabilities[:10]), "negative")):
         for point in _points(validation, labels, probabilities)["melanoma"]["points"]:
@@ -114,7 +114,7 @@ def test_without_a_usable_validation_set_there_is_a_reason_instead():
 
 
 def test_a_test_set_without_melanoma_has_a_specificity_only():
-    labels = np.full(20, LABELS.index("nv"))
+    labels = np.full(20, HAM10000.codes.index("nv"))
 
     found = _points(_images(200, 4), labels, _images(20, 5)[1])["melanoma"]
 

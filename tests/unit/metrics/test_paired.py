@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lesionflow.metrics.classification import AVERAGES, classification_metrics, intervals
 from lesionflow.metrics.paired import paired_differences
+from lesionflow.taxonomy import HAM10000
 
 
 def _scores(random: np.random.Generator, images: int, gain: float = 0.0) -> tuple[np.ndarray, ...]:
@@ -22,10 +23,10 @@ def _scores(random: np.random.Generator, images: int, gain: float = 0.0) -> tupl
 
 def test_the_difference_is_that_of_the_metrics_and_turns_with_the_order():
     labels, first, second, lesions = _scores(np.random.default_rng(0), 300, gain=0.5)
-    one, two = (classification_metrics(labels, table) for table in (first, second))
+    one, two = (classification_metrics(labels, table, classes=HAM10000.codes) for table in (first, second))
 
-    forth = paired_differences(labels, first, second, lesions.tolist(), seed=0)
-    back = paired_differences(labels, second, first, lesions.tolist(), seed=0)
+    forth = paired_differences(labels, first, second, lesions.tolist(), seed=0, classes=HAM10000.codes)
+    back = paired_differences(labels, second, first, lesions.tolist(), seed=0, classes=HAM10000.codes)
 
     for name in AVERAGES:
         assert forth[name]["value"] == pytest.approx(one[name] - two[name])
@@ -37,9 +38,12 @@ def test_the_difference_is_that_of_the_metrics_and_turns_with_the_order():
 def test_pairing_sees_what_separate_intervals_do_not():
     labels, first, second, lesions = _scores(np.random.default_rng(1), 800, gain=0.12)
 
-    found = paired_differences(labels, first, second, lesions.tolist(), seed=0)["macro_f1"]
+    found = paired_differences(labels, first, second, lesions.tolist(), seed=0, classes=HAM10000.codes)["macro_f1"]
 
-    separate = [intervals(labels, table, lesions.tolist(), seed=0)["macro_f1"] for table in (first, second)]
+    separate = [
+        intervals(labels, table, lesions.tolist(), seed=0, classes=HAM10000.codes)["macro_f1"]
+        for table in (first, second)
+    ]
     assert separate[0][1] > separate[1][0]  # they overlap
     assert found["interval"][1] < 0
     assert found["p"] < 0.05
@@ -50,7 +54,7 @@ def test_pairing_sees_what_separate_intervals_do_not():
 def test_a_model_does_not_differ_from_itself():
     labels, first, _, lesions = _scores(np.random.default_rng(2), 100)
 
-    found = paired_differences(labels, first, first, lesions.tolist(), seed=0)
+    found = paired_differences(labels, first, first, lesions.tolist(), seed=0, classes=HAM10000.codes)
 
     assert found == {name: {"value": 0, "interval": (0, 0), "p": 1} for name in AVERAGES}
 
@@ -61,7 +65,10 @@ def test_between_equals_one_comparison_in_twenty_is_a_false_alarm():
     for _ in range(60):
         labels, first, second, lesions = _scores(random, 200)
         alarms += (
-            paired_differences(labels, first, second, lesions.tolist(), seed=0, resamples=300)["macro_f1"]["p"] < 0.05
+            paired_differences(labels, first, second, lesions.tolist(), seed=0, resamples=300, classes=HAM10000.codes)[
+                "macro_f1"
+            ]["p"]
+            < 0.05
         )
     assert alarms <= 8  # 3 expected; more than 8 come once in 300 tries
 
@@ -74,7 +81,7 @@ def test_whatever_the_images_a_difference_is_whole_or_absent(seed: int, images: 
     first, second = random.dirichlet(np.ones(7), (2, images))
     ids = [str(index) for index in random.integers(0, lesions, images)]
 
-    found = paired_differences(labels, first, second, ids, seed=0, resamples=50)
+    found = paired_differences(labels, first, second, ids, seed=0, resamples=50, classes=HAM10000.codes)
 
     complete = len(set(labels.tolist())) == 7
     for name in AVERAGES:

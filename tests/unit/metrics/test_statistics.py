@@ -11,7 +11,7 @@ from judged import make_world, probabilities_for, strict_json
 
 from lesionflow.metrics.calibration import scale
 from lesionflow.metrics.statistics import Judged, statistics
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 PARTS = ["calibration", "operating_points", "abstention", "subgroups"]
 
@@ -42,7 +42,7 @@ def _broken(judged: Judged, value: float) -> Judged:
 def test_what_is_chosen_on_validation_is_for_the_calibrated_probabilities():
     test, validation = _judged(400, 0), _judged(300, 1)
 
-    found = statistics(test, validation, _metadata(400), seed=0)
+    found = statistics(test, validation, _metadata(400), seed=0, taxonomy=HAM10000)
 
     json.dumps(found, allow_nan=False)
     assert list(found) == PARTS
@@ -63,7 +63,7 @@ def test_what_is_chosen_on_validation_is_for_the_calibrated_probabilities():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_test_probabilities_that_are_not_numbers_leave_nothing_but_the_reason(value: float):
-    found = statistics(_broken(_judged(40, 0), value), _judged(200, 1), _metadata(40), seed=0)
+    found = statistics(_broken(_judged(40, 0), value), _judged(200, 1), _metadata(40), seed=0, taxonomy=HAM10000)
 
     json.dumps(found, allow_nan=False)
     assert list(found) == PARTS
@@ -73,7 +73,7 @@ def test_test_probabilities_that_are_not_numbers_leave_nothing_but_the_reason(va
 
 
 def test_validation_probabilities_that_are_not_numbers_leave_what_needs_none():
-    found = statistics(_judged(200, 0), _broken(_judged(200, 1), np.nan), _metadata(200), seed=0)
+    found = statistics(_judged(200, 0), _broken(_judged(200, 1), np.nan), _metadata(200), seed=0, taxonomy=HAM10000)
 
     json.dumps(found, allow_nan=False)
     calibration = found["calibration"]
@@ -87,7 +87,7 @@ def test_validation_probabilities_that_are_not_numbers_leave_what_needs_none():
 
 
 def test_too_few_validation_lesions_give_no_temperature():
-    found = statistics(_judged(200, 0), _judged(98, 1), _metadata(200), seed=0)
+    found = statistics(_judged(200, 0), _judged(98, 1), _metadata(200), seed=0, taxonomy=HAM10000)
 
     assert found["calibration"]["temperature"] is None
     assert "49 lesions" in found["calibration"]["reason"]
@@ -98,7 +98,7 @@ def test_too_few_validation_lesions_give_no_temperature():
 def test_whatever_the_tables_the_parts_are_strict_json(tests, validations, test_classes, validation_classes, seed):
     test, validation = _judged(tests, seed, test_classes), _judged(validations, seed + 1, validation_classes)
 
-    found = statistics(test, validation, _metadata(tests), seed=0)
+    found = statistics(test, validation, _metadata(tests), seed=0, taxonomy=HAM10000)
 
     json.dumps(found, allow_nan=False)
     assert list(found) == PARTS
@@ -108,7 +108,7 @@ def test_whatever_the_tables_the_parts_are_strict_json(tests, validations, test_
 
 
 def test_the_evaluation_holds_them(tmp_path, monkeypatch):
-    truth = [label for label in LABELS for _ in range(6)]
+    truth = [label for label in HAM10000.codes for _ in range(6)]
     world = make_world(tmp_path, truth)
 
     world.evaluate(monkeypatch, probabilities_for(["nv", *truth[1:]]))

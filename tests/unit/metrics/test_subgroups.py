@@ -11,9 +11,9 @@ from sklearn import metrics
 
 from lesionflow.metrics.bootstrap import Bootstrap
 from lesionflow.metrics.subgroups import groups_of, subgroups
-from lesionflow.taxonomy import LABEL_INDEX
+from lesionflow.taxonomy import HAM10000
 
-MALIGNANT = [LABEL_INDEX[label] for label in ("akiec", "bcc", "mel")]
+MALIGNANT = [HAM10000.index[label] for label in ("akiec", "bcc", "mel")]
 
 
 def _metadata(images: int, **columns) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def test_the_metrics_of_a_group_are_those_of_its_images():
     sexes = np.where(np.arange(600) % 3 == 0, "female", "male")
     bootstrap = Bootstrap([str(i // 2) for i in range(600)], 0, 200)
 
-    found = subgroups(_metadata(600, sex=sexes), labels, probabilities, 0.4, bootstrap)["sex"]
+    found = subgroups(_metadata(600, sex=sexes), labels, probabilities, 0.4, bootstrap, taxonomy=HAM10000)["sex"]
 
     assert [entry["group"] for entry in found["groups"]] == ["male", "female"]
     male, _ = found["groups"]
@@ -72,12 +72,14 @@ def test_the_metrics_of_a_group_are_those_of_its_images():
 
 def test_small_groups_are_marked_and_so_are_metrics_that_rest_on_few_lesions():
     # 120 lesions of nevi and 10 of melanoma on the back, 3 lesions on the ear.
-    labels = np.array([LABEL_INDEX["nv"]] * 120 + [LABEL_INDEX["mel"]] * 10 + [LABEL_INDEX["nv"]] * 3)
+    labels = np.array([HAM10000.index["nv"]] * 120 + [HAM10000.index["mel"]] * 10 + [HAM10000.index["nv"]] * 3)
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 133)
     sites = ["back"] * 130 + ["ear"] * 3
     bootstrap = Bootstrap([str(i) for i in range(133)], 0, 200)
 
-    found = subgroups(_metadata(133, localization=sites), labels, probabilities, 0.5, bootstrap)["localization"]
+    found = subgroups(_metadata(133, localization=sites), labels, probabilities, 0.5, bootstrap, taxonomy=HAM10000)[
+        "localization"
+    ]
 
     back, ear = found["groups"]
     assert (back["too_small"], back["lesions"], back["malignant_lesions"]) == (False, 130, 10)
@@ -96,12 +98,11 @@ def test_small_groups_are_marked_and_so_are_metrics_that_rest_on_few_lesions():
 
 def test_a_group_of_one_lesion_is_not_certain_of_anything():
     labels, probabilities = _images(42)
-    labels[:2], probabilities[:2] = LABEL_INDEX["mel"], np.eye(7)[LABEL_INDEX["mel"]]
+    labels[:2], probabilities[:2] = HAM10000.index["mel"], np.eye(7)[HAM10000.index["mel"]]
     bootstrap = Bootstrap([str(i // 2) for i in range(42)], 0, 200)
 
-    one, _ = subgroups(
-        _metadata(42, age=[20.0] * 2 + [50.0] * 40), labels, probabilities, 0.5, bootstrap
-    )["age"]["groups"]  # fmt: skip
+    metadata = _metadata(42, age=[20.0] * 2 + [50.0] * 40)
+    one, _ = subgroups(metadata, labels, probabilities, 0.5, bootstrap, HAM10000)["age"]["groups"]
 
     assert (one["group"], one["lesions"], one["too_small"]) == ("under 30", 1, True)
     low, high = one["metrics"]["accuracy"]["interval"]
@@ -114,7 +115,9 @@ def test_a_column_that_says_nothing_gives_a_reason_and_no_threshold_no_rates():
     labels, probabilities = _images(60)
     bootstrap = Bootstrap([str(i) for i in range(60)], 0, 100)
 
-    found = subgroups(_metadata(60, sex=["male"] * 59 + [None]), labels, probabilities, None, bootstrap)
+    found = subgroups(
+        _metadata(60, sex=["male"] * 59 + [None]), labels, probabilities, None, bootstrap, taxonomy=HAM10000
+    )
 
     assert found["source"] == {"groups": [], "reason": "The metadata has no dataset of the test images."}
     assert [entry["group"] for entry in found["sex"]["groups"]] == ["male", "unknown"]
@@ -143,7 +146,9 @@ def test_whatever_the_images_every_group_is_listed_once_and_nothing_is_nan(rows,
     ages = np.array([row[3] for row in rows], np.float32)
     metadata = _metadata(len(rows), sex=[row[2] for row in rows], age=ages)
 
-    found = subgroups(metadata, labels, probabilities, threshold, Bootstrap([str(row[1]) for row in rows], 0, 30))
+    found = subgroups(
+        metadata, labels, probabilities, threshold, Bootstrap([str(row[1]) for row in rows], 0, 30), taxonomy=HAM10000
+    )
 
     json.dumps(found, allow_nan=False)
     for entry in found.values():

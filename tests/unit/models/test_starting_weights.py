@@ -17,7 +17,7 @@ from lesionflow.preflight.starting_weights import check_starting_weights
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_the_noted_number_of_tensors_is_the_networks(backbone: str):
-    weights = backbone_of(build_core(backbone, 32, 0.1)).get_weights()
+    weights = backbone_of(build_core(backbone, 32, 0.1, 7)).get_weights()
 
     noted = BACKBONES[backbone]
     assert (noted.tensors, noted.values) == (len(weights), sum(array.size for array in weights))
@@ -28,7 +28,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     """Weights of the tiny network as Keras writes them, and what is none."""
     import keras
 
-    core = build_core("tiny", 32, 0.1)
+    core = build_core("tiny", 32, 0.1, 7)
     network = backbone_of(core)
     found = {name: tmp_path / f"{name}.weights.h5" for name in ("plain", "with optimizer", "whole model", "text")}
     network.save_weights(found["plain"])
@@ -47,7 +47,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 @pytest.mark.parametrize("name", ["plain", "with optimizer", "old format"])
 def test_what_keras_loads_is_not_refused(files: dict[str, Path], name: str):
     check_weights_file(files[name], "tiny")
-    load_backbone_weights(build_core("tiny", 32, 0.1), files[name])
+    load_backbone_weights(build_core("tiny", 32, 0.1, 7), files[name])
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_keras_does_not_load_is_refused_with_the_users_own_name_of_it(
         check_weights_file(files[name], "tiny", "gs://bucket/mine")
     assert "gs://bucket/mine" in str(refused.value)
     with pytest.raises(UserError):
-        load_backbone_weights(build_core("tiny", 32, 0.1), files[name])
+        load_backbone_weights(build_core("tiny", 32, 0.1, 7), files[name])
 
 
 def test_weights_in_a_bucket_are_looked_at_too(files: dict[str, Path], bucket: str):

@@ -7,18 +7,18 @@ import pytest
 import lesionflow as lf
 from lesionflow.metrics.classification import measure
 from lesionflow.notebook.metrics import Estimate
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 RANDOM = np.random.default_rng(0)
-TRUTH = [label for label in LABELS for _ in range(6)]
-PROBABILITIES = RANDOM.dirichlet(np.ones(len(LABELS)), len(TRUTH))
+TRUTH = [label for label in HAM10000.codes for _ in range(6)]
+PROBABILITIES = RANDOM.dirichlet(np.ones(len(HAM10000.codes)), len(TRUTH))
 LESIONS = [f"L{row // 2}" for row in range(len(TRUTH))]
 
 
 def test_it_says_what_the_evaluation_would():
     found = lf.measure(TRUTH, PROBABILITIES, LESIONS, seed=3)
 
-    known = measure(np.repeat(np.arange(len(LABELS)), 6), PROBABILITIES, LESIONS, 3)
+    known = measure(np.repeat(np.arange(len(HAM10000.codes)), 6), PROBABILITIES, LESIONS, 3, HAM10000.codes)
     assert found.macro_f1.value == known["macro_f1"]
     assert found.macro_f1.interval == known["intervals"]["macro_f1"]
     assert found.per_class["mel"].recall.interval == known["per_class"]["mel"]["recall_interval"]
@@ -26,7 +26,7 @@ def test_it_says_what_the_evaluation_would():
 
 
 def test_a_table_is_read_by_its_columns_names_in_any_order():
-    table = pd.DataFrame(PROBABILITIES, columns=list(LABELS))[list(reversed(LABELS))]
+    table = pd.DataFrame(PROBABILITIES, columns=list(HAM10000.codes))[list(reversed(HAM10000.codes))]
 
     assert lf.measure(TRUTH, table, LESIONS).macro_auc == lf.measure(TRUTH, PROBABILITIES, LESIONS).macro_auc
     assert lf.measure(TRUTH, table.add_prefix("p_"), LESIONS).macro_auc == lf.measure(TRUTH, table, LESIONS).macro_auc

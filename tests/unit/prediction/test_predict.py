@@ -23,7 +23,7 @@ from lesionflow.errors import UserError
 from lesionflow.prediction import predict as module
 from lesionflow.prediction.predict import predict
 from lesionflow.runtime.files import file_digest
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +62,10 @@ def classify(model: Path | str, images: list[Path | str], output: Path, **watchi
 def test_the_table_has_an_id_a_probability_per_class_and_the_prediction(model, photos, tmp_path):
     table = classify(model, [photos], tmp_path / "out" / "predictions.csv")
 
-    assert list(table.columns) == ["image_id", *LABELS, "predicted", "abstain", "error"]
+    assert list(table.columns) == ["image_id", *HAM10000.codes, "predicted", "abstain", "error"]
     assert table["image_id"].tolist() == ["a", "b", "c", "d", "e"]
-    assert table[list(LABELS)].sum(axis=1).tolist() == pytest.approx([1] * 5, abs=1e-5)
-    assert table["predicted"].tolist() == table[list(LABELS)].idxmax(axis=1).tolist()
+    assert table[list(HAM10000.codes)].sum(axis=1).tolist() == pytest.approx([1] * 5, abs=1e-5)
+    assert table["predicted"].tolist() == table[list(HAM10000.codes)].idxmax(axis=1).tolist()
     assert (table[["abstain", "error"]] == "").all(axis=None)  # the model says nothing about abstention
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_image_gets_a_row_with_the_reason_and_the_others_are_classifie
     assert (bad.drop(["image_id", "error"]) == "").all()
     others = table[table["image_id"] != "bad"]
     assert others["predicted"].tolist() == expected["predicted"].tolist()
-    np.testing.assert_allclose(others[list(LABELS)].astype(float), expected[list(LABELS)], atol=2e-6)
+    np.testing.assert_allclose(others[list(HAM10000.codes)].astype(float), expected[list(HAM10000.codes)], atol=2e-6)
 
 
 def test_a_member_of_a_zip_with_a_wrong_checksum_gets_a_row(model, photos, tmp_path):
@@ -148,7 +148,7 @@ def test_images_that_are_all_damaged_are_an_error_with_a_table(model, tmp_path):
 
 
 def test_calibration_and_abstention_are_those_of_the_model_folder(model, photos, tmp_path):
-    plain = classify(model, [photos], tmp_path / "plain.csv")[list(LABELS)].to_numpy()
+    plain = classify(model, [photos], tmp_path / "plain.csv")[list(HAM10000.codes)].to_numpy()
     folder = Path(shutil.copytree(model, tmp_path / "bundle"))
     sure = plain.max(axis=1)
     calibrated = plain**0.5 / (plain**0.5).sum(axis=1, keepdims=True)
@@ -156,8 +156,8 @@ def test_calibration_and_abstention_are_those_of_the_model_folder(model, photos,
     (folder / "calibration.json").write_text(json.dumps({"temperature": 2, "abstain_below": threshold}))
 
     table = classify(folder, [photos], tmp_path / "out.csv")
-    np.testing.assert_allclose(table[list(LABELS)], calibrated, atol=5e-6)
-    assert table[list(LABELS)].max(axis=1).max() < sure.max()
+    np.testing.assert_allclose(table[list(HAM10000.codes)], calibrated, atol=5e-6)
+    assert table[list(HAM10000.codes)].max(axis=1).max() < sure.max()
     # pandas reads a column of true and false as booleans; the median itself may fall on either side.
     order = np.argsort(calibrated.max(axis=1))
     assert table["abstain"].to_numpy()[order[:2]].tolist() == [True, True]

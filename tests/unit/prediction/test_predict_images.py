@@ -11,7 +11,7 @@ from judged import make_colour_model
 from PIL import Image
 
 from lesionflow.prediction.predict import predict
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,10 @@ def test_a_file_that_cannot_be_used_is_a_row_with_its_reason(model: Path, tmp_pa
 
     table = classify(model, folder)
 
-    assert table.loc["good", "predicted"] in LABELS
+    assert table.loc["good", "predicted"] in HAM10000.codes
     assert table.loc["good", "error"] == ""
     assert {name: table.loc[name, "error"][: len(reason)] for name, reason in expected.items()} == expected
-    assert (table.drop("good")[[*LABELS, "predicted"]] == "").all(axis=None)
+    assert (table.drop("good")[[*HAM10000.codes, "predicted"]] == "").all(axis=None)
     assert not telling_ghostscript.exists()
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         ["good.jpg", *(name.replace(".", "-") + Path(name).suffix for name in unusable())]
@@ -85,7 +85,7 @@ def test_one_picture_is_classified_alike_in_every_format_and_under_any_name(mode
 
     assert len(table) == len(files)
     assert (table["error"] == "").all()
-    metrics = table[list(LABELS)].astype(float)
+    metrics = table[list(HAM10000.codes)].astype(float)
     assert (metrics - metrics.loc["png"]).abs().max(axis=None) < 1e-3
 
 
@@ -97,5 +97,5 @@ def test_16_bit_grey_is_classified_as_8_bit_grey(model: Path, tmp_path: Path):
     (folder / "grey16.png").write_bytes(encoded(deep, "PNG"))
     (folder / "grey16tif.tif").write_bytes(encoded(deep, "TIFF"))
     table = classify(model, folder)
-    metrics = table[list(LABELS)].astype(float)
+    metrics = table[list(HAM10000.codes)].astype(float)
     np.testing.assert_allclose(metrics.loc[["grey16", "grey16tif"]], metrics.loc[["grey8", "grey8"]], atol=2e-6)

@@ -17,10 +17,10 @@ from lesionflow import storage
 from lesionflow.artifacts.tables import write_table
 from lesionflow.cli.main import app
 from lesionflow.errors import UserError
-from lesionflow.registry.compare import METRICS, compare
+from lesionflow.registry.compare import compare, metrics_of
 from lesionflow.registry.comparison_display import print_comparison
 from lesionflow.runtime.files import write_json
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 IMAGES = 210
 
@@ -30,12 +30,12 @@ def scores(seed: int, sharpness: float, images: range = range(IMAGES)) -> pd.Dat
     random = np.random.default_rng(seed)
     table = pd.DataFrame({"image_id": [f"I{n:03}" for n in images]})
     table["lesion_id"] = [f"L{n // 2}" for n in images]
-    table["dx"] = [LABELS[n // 2 % 7] for n in images]
+    table["dx"] = [HAM10000.codes[n // 2 % 7] for n in images]
     given = random.dirichlet(np.ones(7), len(table))
-    given[np.arange(len(table)), [LABELS.index(dx) for dx in table["dx"]]] += sharpness
+    given[np.arange(len(table)), [HAM10000.codes.index(dx) for dx in table["dx"]]] += sharpness
     given /= given.sum(axis=1, keepdims=True)
-    table["predicted"] = [LABELS[index] for index in given.argmax(axis=1)]
-    for index, label in enumerate(LABELS):
+    table["predicted"] = [HAM10000.codes[index] for index in given.argmax(axis=1)]
+    for index, label in enumerate(HAM10000.codes):
         table[f"p_{label}"] = given[:, index].astype(np.float32)
     return table
 
@@ -75,11 +75,11 @@ def test_metrics_are_of_the_images_that_all_have_scored_and_differences_of_the_p
     assert (found.images, found.lesions) == (190, 95)
     for table, metrics in zip((ours, theirs), found.metrics, strict=True):
         f1 = f1_score(table["dx"], table["predicted"], average="macro")
-        recalls = recall_score(table["dx"], table["predicted"], labels=list(LABELS), average=None)
+        recalls = recall_score(table["dx"], table["predicted"], labels=list(HAM10000.codes), average=None)
         assert metrics["macro_f1"] == pytest.approx(f1)
-        assert [metrics[f"recall:{label}"] for label in LABELS] == pytest.approx(list(recalls))  # pyright: ignore
+        assert [metrics[f"recall:{label}"] for label in HAM10000.codes] == pytest.approx(list(recalls))  # pyright: ignore
     (differences,) = found.differences
-    for name in METRICS:
+    for name in metrics_of(HAM10000.codes):
         value, (low, high) = differences[name]["value"], differences[name]["interval"]
         assert value == pytest.approx((found.metrics[1][name] or 0) - (found.metrics[0][name] or 0))
         assert low is not None
@@ -167,7 +167,7 @@ def _no_number(table: pd.DataFrame) -> pd.DataFrame:
         (_other_lesion(scores(1, 0.5)), {}, "on the lesion of 1 images"),
         (_no_number(scores(1, 0.5)), {}, "The model of two gave .* not numbers for 2 of the images"),
         (pd.concat([scores(1, 0.5)] * 2), {}, "has an image twice"),
-        (scores(1, 0.5).drop(columns="p_mel"), {}, "no column p_mel"),
+        (scores(1, 0.5).drop(columns="p_mel"), {}, "and two akiec, bcc, bkl, df, nv, vasc"),
         (scores(1, 0.5), {"artifacts": {}, "status": "failed"}, r"two was not evaluated \(its status: failed\)"),
         (scores(1, 0.5), {"artifacts": {"scores": "/nowhere"}}, "are gone: there is no /nowhere"),
     ],

@@ -18,7 +18,7 @@ from lesionflow.components.promote.promote import promote
 from lesionflow.errors import UserError
 from lesionflow.registry.verify import Verified, verify
 from lesionflow.runtime.files import file_digest, write_json
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 
 def _promote(world: World, registry: str) -> str:
@@ -37,12 +37,12 @@ def _promote(world: World, registry: str) -> str:
 
 def _judged_world(folder: Path, patches: dict[str, object] | None = None) -> World:
     """A model that errs on three of its test images, evaluated; with `patches` of what code is named."""
-    truth = [label for label in LABELS for _ in range(8)]
+    truth = [label for label in HAM10000.codes for _ in range(8)]
     world = make_world(folder, truth)
     said = truth.copy()
     said[0], said[20], said[33] = "nv", "mel", "bkl"
     noise = np.random.default_rng(0).uniform(0.5, 0.9, (len(truth), 1)).astype(np.float32)
-    probabilities = (probabilities_for(said) * noise + (1 - noise) / len(LABELS)).astype(np.float32)
+    probabilities = (probabilities_for(said) * noise + (1 - noise) / len(HAM10000.codes)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (patches or {}).items():
             patch.setattr(name, value)
@@ -116,7 +116,7 @@ def _leaking(table: pd.DataFrame) -> pd.DataFrame:
 
 def _better(table: pd.DataFrame) -> pd.DataFrame:
     wrong = table.index[table["dx"] != table["predicted"]][0]
-    table.loc[wrong, [f"p_{label}" for label in LABELS]] = probabilities_for([table.loc[wrong, "dx"]])[0]  # pyright: ignore
+    table.loc[wrong, [f"p_{label}" for label in HAM10000.codes]] = probabilities_for([table.loc[wrong, "dx"]])[0]  # pyright: ignore
     return table
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lesionflow.reporting.attention import GRID, occlusion_maps
 from lesionflow.reporting.examples import format_sure, pick_examples
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000, Taxonomy
 
 SIZE = 56
 PLACE = SIZE // GRID
@@ -25,15 +25,15 @@ class Watcher:
 
     row: int
     column: int
-    labels: tuple[str, ...] = LABELS
+    taxonomy: Taxonomy = HAM10000
     decode_size: int = SIZE
 
     def predict(self, pixels: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
         rows, columns = (slice(place * PLACE, (place + 1) * PLACE) for place in (self.row, self.column))
         bright = pixels[:, rows, columns].mean(axis=(1, 2, 3)) / 255
-        said = np.full((len(pixels), len(LABELS)), 0.001)
-        said[:, LABELS.index("mel")] = 0.01 + 0.97 * bright
-        said[:, LABELS.index("nv")] = 0.985 - 0.97 * bright
+        said = np.full((len(pixels), len(HAM10000.codes)), 0.001)
+        said[:, HAM10000.codes.index("mel")] = 0.01 + 0.97 * bright
+        said[:, HAM10000.codes.index("nv")] = 0.985 - 0.97 * bright
         return said.astype(np.float32)
 
 
@@ -45,7 +45,9 @@ def _spotted(row: int, column: int) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (1, 5), (3, 3), (6, 2)])
 def test_the_place_that_decides_stands_out(row, column):
-    falls, covered = occlusion_maps(Watcher(row, column), _spotted(row, column)[None], np.array([LABELS.index("mel")]))  # pyright: ignore
+    falls, covered = occlusion_maps(
+        Watcher(row, column), _spotted(row, column)[None], np.array([HAM10000.codes.index("mel")])
+    )  # pyright: ignore
 
     assert falls.shape == covered.shape == (1, GRID, GRID)
     assert np.unravel_index(falls[0].argmax(), falls[0].shape) == (row, column)
@@ -56,7 +58,7 @@ def test_the_place_that_decides_stands_out(row, column):
 
 
 def test_what_speaks_against_an_answer_counts_as_such():
-    falls, _ = occlusion_maps(Watcher(3, 3), _spotted(3, 3)[None], np.array([LABELS.index("nv")]))  # pyright: ignore
+    falls, _ = occlusion_maps(Watcher(3, 3), _spotted(3, 3)[None], np.array([HAM10000.codes.index("nv")]))  # pyright: ignore
 
     assert falls[0].argmin() == 3 * GRID + 3
     assert falls[0].min() < -3
@@ -70,9 +72,9 @@ def test_the_gallery_names_and_lights_the_place(tmp_path, row, column, words):
     world = make_world(tmp_path, ["nv"])
     _replace_images(tmp_path, _spotted(row, column))
     scores = world.test.assign(predicted="mel")
-    scores[[f"p_{label}" for label in LABELS]] = probabilities_for(["mel"])
+    scores[[f"p_{label}" for label in HAM10000.codes]] = probabilities_for(["mel"])
 
-    [example] = pick_examples(scores, tmp_path / "images", Watcher(row, column)).wrong  # pyright: ignore
+    [example] = pick_examples(scores, tmp_path / "images", HAM10000, Watcher(row, column)).wrong  # pyright: ignore
 
     assert example.strongest
     assert example.strongest.place == words
@@ -88,9 +90,9 @@ def test_the_gallery_names_and_lights_the_place(tmp_path, row, column, words):
 def test_without_a_model_nobody_says_where_it_looked(tmp_path):
     world = make_world(tmp_path, ["nv"])
     scores = world.test.assign(predicted="nv")
-    scores[[f"p_{label}" for label in LABELS]] = probabilities_for(["nv"])
+    scores[[f"p_{label}" for label in HAM10000.codes]] = probabilities_for(["nv"])
 
-    [example] = pick_examples(scores, tmp_path / "images").right
+    [example] = pick_examples(scores, tmp_path / "images", HAM10000).right
 
     assert (example.strongest, example.spotlight) == (None, None)
 
@@ -116,10 +118,10 @@ def test_a_mirrored_image_is_looked_at_in_the_mirrored_place_if_the_model_averag
             keras.layers.Rescaling(1 / 127.5, -1),
             keras.layers.Conv2D(8, 5, strides=3, activation="relu"),
             keras.layers.Flatten(),  # so that without the views the place would matter
-            keras.layers.Dense(len(LABELS), activation="softmax"),
+            keras.layers.Dense(len(HAM10000.codes), activation="softmax"),
         ]
     )
-    model = LoadedModel(LABELS, 32, deployable(core, 32, test_time_augmentation=4))
+    model = LoadedModel(HAM10000, 32, deployable(core, 32, test_time_augmentation=4))
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
 
     falls, _ = occlusion_maps(model, np.stack([image, image[:, ::-1]]), np.array([4, 4]))

@@ -8,9 +8,9 @@ from judged import make_world, probabilities_for, strict_json
 
 from lesionflow.reporting.checklist import AUTHORS, claim_2024
 from lesionflow.reporting.model_card import render_model_card
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
-TRUTH = [label for label in LABELS for _ in range(6)]
+TRUTH = [label for label in HAM10000.codes for _ in range(6)]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_the_tables_hold_the_evaluations_metrics(judged):
 
     low, high = metrics["intervals"]["macro_f1"]
     assert f"| macro-F1 | {metrics['macro_f1']:.3f} | {low:.3f} to {high:.3f} |" in body
-    for label in LABELS:
+    for label in HAM10000.codes:
         entry = metrics["per_class"][label]
         cells = [str(entry["support"])]
         for name in ("precision", "recall", "f1", "auc"):

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ElementTree
 
 from lesionflow.reporting.page import render_page
 from lesionflow.reporting.pictures import class_bars
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
-BEFORE = {label: 10.0 * (i + 1) for i, label in enumerate(LABELS)}
+BEFORE = {label: 10.0 * (i + 1) for i, label in enumerate(HAM10000.codes)}
 
 
 def test_a_picture_is_the_same_bytes_every_time_and_says_what_it_shows():
@@ -19,7 +19,7 @@ def test_a_picture_is_the_same_bytes_every_time_and_says_what_it_shows():
     assert root.get("role") == "img"
     assert root.get("aria-label") == "Images & <classes>"
     text = " ".join(root.itertext())
-    assert all(label in text for label in LABELS)
+    assert all(label in text for label in HAM10000.codes)
     assert "70" in text
 
 

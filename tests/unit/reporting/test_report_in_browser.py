@@ -11,14 +11,14 @@ import pytest
 from browser import DESKTOP, PHONE, Page, axe_core, browser
 from judged import World, make_world, probabilities_for
 
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 pytestmark = pytest.mark.browser
 
-TRUTH = [label for label in LABELS for _ in range(6)]
+TRUTH = [label for label in HAM10000.codes for _ in range(6)]
 ANSWERS = {
     "some mistakes": probabilities_for(["mel" if row % 4 == 0 else dx for row, dx in enumerate(TRUTH)]),
-    "not numbers": np.full((len(TRUTH), len(LABELS)), np.nan, np.float32),
+    "not numbers": np.full((len(TRUTH), len(HAM10000.codes)), np.nan, np.float32),
 }
 SCREENS = {
     "desktop": (DESKTOP, "light"),

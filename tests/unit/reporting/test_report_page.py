@@ -9,9 +9,9 @@ import pytest
 from judged import make_world, probabilities_for, strict_json
 
 from lesionflow.reporting.figures import Figures
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
-TRUTH = [label for label in LABELS for _ in range(6)]
+TRUTH = [label for label in HAM10000.codes for _ in range(6)]
 PREDICTED = ["mel" if row % 9 == 0 else dx for row, dx in enumerate(TRUTH)]
 
 
@@ -129,12 +129,14 @@ def test_every_metric_of_the_report_is_that_of_the_evaluation(judged):
     metrics += [f"metrics.{name}" for name in ("macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc")]
     metrics += [
         f"metrics.per_class.{label}.{name}{part}"
-        for label in LABELS
+        for label in HAM10000.codes
         for name in ("precision", "recall", "f1", "auc")
         for part in ("", "_interval")
     ]
     metrics += [f"metrics.confusion_matrix.{row}.{column}" for row in range(7) for column in range(7)]
-    metrics += [f"data.{name}.{label}" for name in ("counts.train", "counts.test", "balanced") for label in LABELS]
+    metrics += [
+        f"data.{name}.{label}" for name in ("counts.train", "counts.test", "balanced") for label in HAM10000.codes
+    ]
     metrics += [f"subgroups.by.{by}.groups.0.{name}" for by in ("sex", "age") for name in ("images", "lesions")]
     metrics += ["subgroups.by.sex.groups.0.metrics.malignant_sensitivity.value"]
     metrics += [f"operating_points.questions.{question}.auc.value" for question in ("melanoma", "malignant")]
@@ -223,10 +225,10 @@ def test_the_worst_mistakes_are_shown_with_truth_and_prediction_and_where_it_loo
     named = [alt for alt in shown if alt not in looked]
     mistakes = [f"{dx}, predicted mel" for dx, said in zip(TRUTH, PREDICTED, strict=True) if dx != said]
     assert sorted(alt for alt in named if not re.fullmatch(r"(\w+), predicted \1", alt)) == sorted(mistakes)
-    assert {alt for alt in named if alt not in mistakes} == {f"{label}, predicted {label}" for label in LABELS}
+    assert {alt for alt in named if alt not in mistakes} == {f"{label}, predicted {label}" for label in HAM10000.codes}
     assert len(looked) == len(named)
     assert all(str(image["src"]).startswith("data:image/jpeg;base64,") for image in page.images)
-    assert [example["dx"] for example in evaluation["examples"]["right"]] == list(LABELS)
+    assert [example["dx"] for example in evaluation["examples"]["right"]] == list(HAM10000.codes)
     for example in evaluation["examples"]["wrong"] + evaluation["examples"]["right"]:
         assert example["image_id"] in text
         assert f'<span data-metric="probability">{example["probability"]:.3f}</span>' in text

@@ -45,5 +45,5 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.weights.h5"
-    backbone_of(build_core("tiny", SIZE, 0.1)).save_weights(path)
+    backbone_of(build_core("tiny", SIZE, 0.1, 7)).save_weights(path)
     return path

@@ -11,7 +11,7 @@ from lesionflow.models.weights import load_backbone_weights
 
 
 def test_the_trained_share_snaps_to_whole_blocks():
-    core = build_core("tiny", 32, 0.1)
+    core = build_core("tiny", 32, 0.1, 7)
     names = [name for name, _ in blocks(core, "tiny")]
     assert names == ["stem", "block1a", "block2a", "top"]
     # 12 layers: five in the stem (input, rescaling, conv, norm, activation), three a block, one on top.
@@ -26,19 +26,19 @@ def test_the_trained_share_snaps_to_whole_blocks():
 
 
 def test_batchnorm_never_trains_when_the_start_is_pretrained():
-    core = build_core("tiny", 32, 0.1)
+    core = build_core("tiny", 32, 0.1, 7)
     set_trainable(core, "tiny", 1.0, pretrained=True)
     assert [layer.trainable for layer in backbone_of(core).layers if layer.name.endswith("_bn")] == [False] * 3
 
 
 def test_from_scratch_everything_trains_whatever_the_share():
-    core = build_core("tiny", 32, 0.1)
+    core = build_core("tiny", 32, 0.1, 7)
     assert set_trainable(core, "tiny", 0.0, pretrained=False) == "stem"
     assert all(layer.trainable for layer in backbone_of(core).layers)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, tiny_weights: Path):
-    core = build_core("tiny", 32, 0.1)
+    core = build_core("tiny", 32, 0.1, 7)
     with pytest.raises(UserError, match="no starting weights"):
         load_backbone_weights(core, tmp_path / "absent.weights.h5")
     text = tmp_path / "text.weights.h5"
@@ -55,7 +55,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, tiny_weights: Pa
 
 
 def test_real_backbone_loads_its_weights_and_snaps_to_block_boundaries(real_data: Path):
-    core = build_core("efficientnetv2b0", 64, 0.1)
+    core = build_core("efficientnetv2b0", 64, 0.1, 7)
     before = backbone_of(core).get_weights()
     load_backbone_weights(core, real_data / "weights" / "efficientnetv2b0_notop.weights.h5")
     changed = [not np.array_equal(a, b) for a, b in zip(before, backbone_of(core).get_weights(), strict=True)]

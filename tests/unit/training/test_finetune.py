@@ -18,7 +18,7 @@ from lesionflow.errors import UserError
 from lesionflow.models.classifier import CORE, backbone_of
 from lesionflow.models.loaded_model import load_model
 from lesionflow.runtime.progress import FOLDER_VARIABLE
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 from lesionflow.training import checkpoint as checkpoints
 
 
@@ -40,7 +40,10 @@ def test_three_steps_learn_and_leave_a_whole_model_folder(data: Data, partial: P
         *("history.csv", "labels.json", "model.keras", "tensorboard", "training.json")
     ]
     assert list((tmp_path / "full" / "tensorboard").glob("events.out.tfevents.*"))
-    assert json.loads((tmp_path / "full" / "labels.json").read_text()) == {"labels": list(LABELS), "decode_size": SIZE}
+    assert json.loads((tmp_path / "full" / "labels.json").read_text()) == {
+        "labels": list(HAM10000.codes),
+        "decode_size": SIZE,
+    }
     history = pd.read_csv(tmp_path / "full" / "history.csv")
     assert history[["phase", "epoch"]].to_numpy().tolist() == [
         *(["head", 1], ["partial", 1], ["partial", 2], ["partial", 3], ["full", 1])
@@ -107,7 +110,7 @@ def test_pretrained_backbone_stays_as_it_is_while_the_head_trains(
 
     scores = iter([0.1, 0.2, 0.3])  # of the head's epoch, of the full step's start and of its epoch, which is kept
     monkeypatch.setattr("lesionflow.training.epochs.judge", lambda *_: (1.0, next(scores)))
-    start = build_core("tiny", SIZE, 0.2)
+    start = build_core("tiny", SIZE, 0.2, 7)
     load_backbone_weights(start, tiny_weights)
     before = backbone_of(start).get_weights()
     data.finetune(tmp_path / "head", weights=str(tiny_weights))

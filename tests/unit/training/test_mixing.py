@@ -21,7 +21,7 @@ def test_a_label_is_mixed_in_the_proportion_of_the_pixels(kind: Literal["mixup",
     shares_seen: set[float] = set()
     for number in range(20):
         pixels, labels, weight = batch()
-        mixed, shares, total = Mixing(kind, 1.0, 3, 0).mix(number, pixels, labels, weight)
+        mixed, shares, total = Mixing(kind, 1.0, 3, 0, 7).mix(number, pixels, labels, weight)
         assert (mixed.dtype, mixed.shape, shares.shape) == (np.uint8, pixels.shape, (6, 7))
         np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
         np.testing.assert_array_equal(total, weight)
@@ -34,9 +34,9 @@ def test_a_label_is_mixed_in_the_proportion_of_the_pixels(kind: Literal["mixup",
 
 def test_mixup_blends_every_pixel_and_cutmix_none():
     pixels, labels, weight = batch()
-    blended = Mixing("mixup", 1.0, 3, 0).mix(1, pixels, labels, weight)[0]
+    blended = Mixing("mixup", 1.0, 3, 0, 7).mix(1, pixels, labels, weight)[0]
     assert (blended == blended[:, :1, :1]).all()
-    pasted = Mixing("cutmix", 1.0, 3, 0).mix(1, pixels, labels, weight)[0]
+    pasted = Mixing("cutmix", 1.0, 3, 0, 7).mix(1, pixels, labels, weight)[0]
     assert set(np.unique(pasted)) <= set(np.unique(pixels))
     assert any(len(np.unique(one)) == 2 for one in pasted)
 
@@ -44,7 +44,7 @@ def test_mixup_blends_every_pixel_and_cutmix_none():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mixture_depends_on_seed_epoch_and_batch_and_on_nothing_else(kind: Literal["mixup", "cutmix"]):
     def mix(seed: int, epoch: int, number: int) -> np.ndarray:
-        return Mixing(kind, 1.0, seed, epoch).mix(number, *batch())[1]
+        return Mixing(kind, 1.0, seed, epoch, 7).mix(number, *batch())[1]
 
     first = mix(1, 2, 3)
     np.random.default_rng().random()
@@ -57,6 +57,6 @@ def test_weights_of_the_two_images_are_mixed_like_their_losses():
     pixels, labels, _ = batch(2)
     weight = np.array([3.0, 1.0], np.float32)
     for number in range(10):
-        _, shares, total = Mixing("mixup", 1.0, 0, 0).mix(number, pixels, labels, weight)
-        _, plain, _ = Mixing("mixup", 1.0, 0, 0).mix(number, pixels, labels, np.ones(2, np.float32))
+        _, shares, total = Mixing("mixup", 1.0, 0, 0, 7).mix(number, pixels, labels, weight)
+        _, plain, _ = Mixing("mixup", 1.0, 0, 0, 7).mix(number, pixels, labels, np.ones(2, np.float32))
         np.testing.assert_allclose(shares * total[:, None], plain * np.array([3, 1, 0, 0, 0, 0, 0]), rtol=1e-5)

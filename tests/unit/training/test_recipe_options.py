@@ -129,7 +129,7 @@ def test_augmentation_leaves_no_features_to_keep():
     from lesionflow.recipe import Recipe
     from lesionflow.training.features import features_stay
 
-    core = build_core("tiny", SIZE, 0)
+    core = build_core("tiny", SIZE, 0, 7)
     still = Recipe.model_validate({**RECIPE, "augmentation": STILL})
     set_trainable(core, "tiny", 0, pretrained=True)
     assert features_stay(core, still)

@@ -12,6 +12,9 @@ PolicyFile = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Of the split, the batch order and the augmentation.")]
 LeakGuard = Annotated[bool, typer.Option(help="Look for near-duplicates, and keep them on one side of the split.")]
 MaxQuarantine = Annotated[float, typer.Option(min=0, max=1, help="Largest share of damaged items tolerated.")]
+TaxonomyFile = Annotated[
+    str, typer.Option("--taxonomy", help="Classes of the data: ham10000, isic2019, or a YAML or JSON file of your own.")
+]
 Folds = Annotated[
     int | None, typer.Option(help="Cross-validate with so many folds; promotes nothing.", show_default="none")
 ]

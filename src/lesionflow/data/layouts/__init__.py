@@ -5,6 +5,7 @@ from functools import cache
 from lesionflow.data.layouts.layout import Layout
 from lesionflow.data.table_file import TableFile
 from lesionflow.runtime.discover import find_all
+from lesionflow.taxonomy import Taxonomy
 
 
 @cache
@@ -13,6 +14,6 @@ def layouts() -> dict[str, Layout]:
     return find_all(__name__, "LAYOUT", Layout)
 
 
-def layout_of(table: TableFile) -> Layout | None:
+def layout_of(table: TableFile, taxonomy: Taxonomy) -> Layout | None:
     """The first layout that a table's header is of; None if no layout knows it."""
-    return next((layout for layout in layouts().values() if layout.knows(table)), None)
+    return next((layout for layout in layouts().values() if layout.knows(table, taxonomy)), None)

@@ -1,4 +1,4 @@
-"""The table of the ISIC challenge: `image, MEL, NV, BCC, AKIEC, BKL, DF, VASC`, a column per diagnosis.
+"""The tables of the ISIC challenges: `image, MEL, NV, BCC, AKIEC, BKL, DF, VASC`, a column per diagnosis.
 
 Lesions come from the challenge's groupings (`image, lesion_id, ...`), where they lie beside it.
 """
@@ -7,24 +7,26 @@ import pandas as pd
 
 from lesionflow.data.layouts.layout import Layout
 from lesionflow.data.table_file import TableFile
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import Taxonomy
 
 
 class IsicOneHot(Layout):
     """A row per image, 1 in the column of its diagnosis and 0 in the others."""
 
-    def knows(self, table: TableFile) -> bool:
+    def knows(self, table: TableFile, taxonomy: Taxonomy) -> bool:
         """Whether each diagnosis has its column."""
-        return {"image", *LABELS} <= set(table.columns)
+        return "image" in table.columns and all(_columns(table, taxonomy).values())
 
     def companion(self, table: TableFile, others: list[TableFile]) -> TableFile | None:
         """The lesion groupings."""
         return next((each for each in others if {"image", "lesion_id"} <= set(each.columns)), None)
 
-    def read(self, table: TableFile, companion: TableFile | None) -> tuple[pd.DataFrame, list[str]]:
+    def read(self, table: TableFile, companion: TableFile | None, taxonomy: Taxonomy) -> tuple[pd.DataFrame, list[str]]:
         """Turn columns into labels; a label is missing unless exactly one column is 1."""
         cells = table.rows()
-        ones = cells[list(LABELS)].apply(pd.to_numeric, errors="coerce") == 1
+        columns = _columns(table, taxonomy)
+        named = cells[list(columns.values())].set_axis(list(columns), axis="columns")
+        ones = named.apply(pd.to_numeric, errors="coerce") == 1
         dx = ones.idxmax(axis=1).where(ones.sum(axis=1) == 1, None)
         frame = pd.DataFrame({"image_id": cells["image"], "dx": dx.astype(object)}, index=cells.index)
         if companion:
@@ -35,6 +37,12 @@ class IsicOneHot(Layout):
             "of one lesion may end up on both sides of the split, and the measured quality may be too good. "
             "Add ISIC2018_Task3_Training_LesionGroupings.csv, or use HAM10000_metadata."
         ]
+
+
+def _columns(table: TableFile, taxonomy: Taxonomy) -> dict[str, str | None]:
+    """Code -> the column that it, or one of its aliases, names; None if there is none."""
+    found = {code: column for column in table.columns if (code := taxonomy.words.get(column))}
+    return {code: found.get(code) for code in taxonomy.codes}
 
 
 def _with_lesions(frame: pd.DataFrame, groupings: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import pandas as pd
 
 from lesionflow.data.table_file import TableFile
+from lesionflow.taxonomy import Taxonomy
 
 REQUIRED = ("image_id", "lesion_id", "dx")
 OPTIONAL = ("dx_type", "age", "sex", "localization", "dataset")
@@ -14,8 +15,13 @@ class Layout(ABC):
     """A form of metadata table: how to know it by its header, and how to read its rows."""
 
     @abstractmethod
-    def knows(self, table: TableFile) -> bool:
-        """Whether the columns are those of this layout."""
+    def knows(self, table: TableFile, taxonomy: Taxonomy) -> bool:
+        """Whether the columns are those of this layout.
+
+        Args:
+            table: any table.
+            taxonomy: the classes that are looked for, and what their data call their columns.
+        """
 
     def companion(self, table: TableFile, others: list[TableFile]) -> TableFile | None:
         """The file beside a table that says what the table does not; None if there is none.
@@ -27,7 +33,7 @@ class Layout(ABC):
         return None
 
     @abstractmethod
-    def read(self, table: TableFile, companion: TableFile | None) -> tuple[pd.DataFrame, list[str]]:
+    def read(self, table: TableFile, companion: TableFile | None, taxonomy: Taxonomy) -> tuple[pd.DataFrame, list[str]]:
         """Bring the rows into the common form.
 
         Returns:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
 from lesionflow.errors import UserError
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import Taxonomy
 
 
 def join_groups(metadata: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> "pd.Series[str]":
@@ -33,7 +33,7 @@ def join_groups(metadata: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> "pd
 
 
 def assign_groups(
-    dx: "pd.Series[str]", groups: "pd.Series[str]", shares: Mapping[str, float], seed: int
+    dx: "pd.Series[str]", groups: "pd.Series[str]", shares: Mapping[str, float], seed: int, taxonomy: Taxonomy
 ) -> "pd.Series[str]":
     """Send whole groups to subsets so that every subset gets its share of every class's images.
 
@@ -47,6 +47,7 @@ def assign_groups(
         groups: group of each image.
         shares: subset -> its share of each class's images; they sum to 1.
         seed: another seed gives another split; the order of the rows does not matter.
+        taxonomy: of the classes, all of which every subset gets.
 
     Returns:
         The subset of each image.
@@ -55,7 +56,7 @@ def assign_groups(
         UserError: a class has fewer groups than there are subsets.
     """
     rng = np.random.default_rng(seed)
-    counts = pd.crosstab(groups, dx).reindex(columns=list(LABELS), fill_value=0)  # sorted by group name
+    counts = pd.crosstab(groups, dx).reindex(columns=list(taxonomy.codes), fill_value=0)  # sorted by group name
     _require_enough_groups(counts, len(shares))
     sizes = counts.to_numpy(dtype=np.int64)  # groups x classes
     targets = np.outer(list(shares.values()), sizes.sum(axis=0))  # subsets x classes, images
@@ -69,7 +70,7 @@ def assign_groups(
             chances = _chances(targets[:, label], filled[:, label], int(sizes[group, label]), left)
             fold_of[group] = rng.choice(len(chances), p=chances)
             filled[fold_of[group]] += sizes[group]
-        _require_all_subsets(filled[:, label], LABELS[label], list(shares))
+        _require_all_subsets(filled[:, label], taxonomy.codes[label], list(shares))
     names = pd.Series(list(shares), dtype="str")
     return groups.map(dict(zip(counts.index, names.iloc[fold_of], strict=True)))
 
@@ -93,7 +94,7 @@ def _chances(target: NDArray[np.float64], filled: NDArray[np.float64], size: int
 
 def _require_enough_groups(counts: pd.DataFrame, subsets: int) -> None:
     present = (counts > 0).sum()
-    for label in LABELS:
+    for label in counts.columns:
         if present[label] < subsets:
             raise UserError(
                 f"The class {label} has {present[label]} separate lesions to split; {subsets} subsets need at least "

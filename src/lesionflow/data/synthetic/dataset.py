@@ -12,7 +12,7 @@ from PIL import Image
 from lesionflow.data.synthetic.looks import Lesion, draw_lesion, render
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import whole_folder
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 MARKER = "SYNTHETIC.txt"
 """The file that says that a folder holds no real patients."""
@@ -92,7 +92,7 @@ def write_synthetic(
         _write(folder.absolute(), rows, size, seed)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}; give a folder on a disk with space.") from None
-    per_class = {dx: sum(row.dx == dx for row in rows) for dx in LABELS}
+    per_class = {dx: sum(row.dx == dx for row in rows) for dx in HAM10000.codes}
     return {"images": len(rows), "lesions": len({row.lesion_id for row in rows}), **per_class}
 
 
@@ -163,8 +163,8 @@ def _facts(dx: str, rng: np.random.Generator) -> tuple[str, str, str, str]:
 
 def _class_sizes(images: int) -> dict[str, int]:
     """Images per class that follow the shares and sum to `images`."""
-    bounds = np.rint(np.cumsum([0.0, *(_SHARES[dx] for dx in LABELS)]) * images).astype(int)
-    return {dx: int(size) for dx, size in zip(LABELS, np.diff(bounds), strict=True)}
+    bounds = np.rint(np.cumsum([0.0, *(_SHARES[dx] for dx in HAM10000.codes)]) * images).astype(int)
+    return {dx: int(size) for dx, size in zip(HAM10000.codes, np.diff(bounds), strict=True)}
 
 
 def _lesion_sizes(images: int, rng: np.random.Generator) -> list[int]:

@@ -15,9 +15,9 @@ from lesionflow.data.balancing import STRATEGIES
 from lesionflow.data.balancing.effective_number import BETA
 from lesionflow.errors import UserError
 from lesionflow.recipe import Recipe
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
-class_counts = st.fixed_dictionaries({label: st.integers(1, 300) for label in LABELS})
+class_counts = st.fixed_dictionaries({label: st.integers(1, 300) for label in HAM10000.codes})
 HAM_TRAIN = {"akiec": 229, "bcc": 360, "bkl": 769, "df": 80, "mel": 779, "nv": 4694, "vasc": 99}
 
 
@@ -93,7 +93,10 @@ def test_effective_number_lies_between_no_correction_and_equal_shares():
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.dictionaries(st.sampled_from(LABELS), st.integers(1, 40), min_size=1), st.sampled_from(sorted(STRATEGIES)))
+@given(
+    st.dictionaries(st.sampled_from(HAM10000.codes), st.integers(1, 40), min_size=1),
+    st.sampled_from(sorted(STRATEGIES)),
+)
 def test_the_table_keeps_its_rows_and_order_whatever_classes_it_has(
     tmp_path: Path, counts: dict[str, int], strategy: str
 ):
@@ -117,11 +120,11 @@ def test_the_metrics_and_the_picture_show_before_and_after(tmp_path: Path):
     train = write_train(tmp_path, HAM_TRAIN)
     metrics = balance_table(train, tmp_path / "out.parquet", tmp_path / "out.html", strategy="oversample")
     assert metrics["before"] == HAM_TRAIN
-    assert metrics["after"] == dict.fromkeys(LABELS, round(7010 / 7, 1))
+    assert metrics["after"] == dict.fromkeys(HAM10000.codes, round(7010 / 7, 1))
     page = (tmp_path / "out.html").read_text()
     assert "<svg" in page
     assert "oversample" in page
-    for shown in ("4,694", "80", "1,001", *LABELS):
+    for shown in ("4,694", "80", "1,001", *HAM10000.codes):
         assert f">{shown}<" in page
 
 

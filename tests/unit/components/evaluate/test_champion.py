@@ -16,14 +16,14 @@ from lesionflow.errors import UserError
 from lesionflow.metrics.statistics import Judged
 from lesionflow.registry.versions import champion_version
 from lesionflow.runtime.files import file_digest
-from lesionflow.taxonomy import LABEL_INDEX, LABELS
+from lesionflow.taxonomy import HAM10000
 
 LESIONS = 70  # of two images each
 
 
 def table(fold: str, lesions: range) -> pd.DataFrame:
     """Two images of each lesion, the classes in turn."""
-    rows = [(f"I{n}{view}", f"L{n}", LABELS[n % 7], fold) for n in lesions for view in "ab"]
+    rows = [(f"I{n}{view}", f"L{n}", HAM10000.codes[n % 7], fold) for n in lesions for view in "ab"]
     return pd.DataFrame(rows, columns=["image_id", "lesion_id", "dx", "subset"])
 
 
@@ -33,7 +33,7 @@ TEST = table("test", range(LESIONS))
 def say(rows: pd.DataFrame, wrong: int) -> Judged:
     """A model that takes the first `wrong` images for melanomas."""
     predicted = ["mel" if index < wrong else dx for index, dx in enumerate(rows["dx"])]
-    labels = rows["dx"].map(LABEL_INDEX).to_numpy(np.int64)
+    labels = rows["dx"].map(HAM10000.index).to_numpy(np.int64)
     return Judged(labels, probabilities_for(predicted), rows["lesion_id"].tolist())
 
 
@@ -64,7 +64,9 @@ def compare(tmp_path: Path, version: str, ours: int = 0, theirs: int = 20, test:
     def predict(model: Any, rows: pd.DataFrame) -> Judged:
         return say(rows, theirs)
 
-    return compare_with_champion(str(tmp_path / "registry"), version, test, say(test, ours), predict, seed=1)
+    return compare_with_champion(
+        str(tmp_path / "registry"), version, test, say(test, ours), predict, seed=1, taxonomy=HAM10000
+    )
 
 
 def test_two_models_are_compared_on_all_lesions_that_are_new_to_both(publish: Any, tmp_path: Path) -> None:
@@ -155,7 +157,9 @@ def test_a_champion_that_answers_nan_is_not_compared(publish: Any, tmp_path: Pat
         said.probabilities[3, 2] = np.nan
         return said
 
-    found = compare_with_champion(str(tmp_path / "registry"), version, TEST, say(TEST, 0), predict, seed=1)
+    found = compare_with_champion(
+        str(tmp_path / "registry"), version, TEST, say(TEST, 0), predict, seed=1, taxonomy=HAM10000
+    )
 
     assert found["reason"] == "The champion gave probabilities that are not numbers."
 

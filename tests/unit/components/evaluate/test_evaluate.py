@@ -11,9 +11,9 @@ from judged import OUTPUTS, make_world, probabilities_for, strict_json
 from lesionflow.artifacts.tables import write_table
 from lesionflow.components.gate.gate import gate
 from lesionflow.errors import GateRefused, UserError
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
-TRUTH = [label for label in LABELS for _ in range(6)]
+TRUTH = [label for label in HAM10000.codes for _ in range(6)]
 
 
 def _answers(wrong: dict[int, str]) -> np.ndarray:
@@ -41,8 +41,8 @@ def test_a_good_model_is_evaluated_judged_and_described(tmp_path, monkeypatch):
     assert document["metrics"]["accuracy"] == pytest.approx(40 / 42)
     low, high = document["metrics"]["macro_f1_interval"]
     assert low < document["metrics"]["macro_f1"] < high
-    assert document["data"]["counts"]["test"] == dict.fromkeys(LABELS, 6)
-    assert document["data"]["counts"]["train"] == dict.fromkeys(LABELS, 4)
+    assert document["data"]["counts"]["test"] == dict.fromkeys(HAM10000.codes, 6)
+    assert document["data"]["counts"]["train"] == dict.fromkeys(HAM10000.codes, 4)
     assert document["data"]["fingerprint"] == "f1n9e2"
     assert document["training"]["recipe"]["name"] == "tiny-test"
     assert document["seed"] == 4
@@ -70,10 +70,16 @@ def test_the_scores_table_has_a_row_per_test_image(tmp_path, monkeypatch):
     world.evaluate(monkeypatch, answers)
 
     scores = pd.read_parquet(world.out("scores"))
-    assert list(scores.columns) == ["image_id", "lesion_id", "dx", "predicted", *(f"p_{label}" for label in LABELS)]
+    assert list(scores.columns) == [
+        "image_id",
+        "lesion_id",
+        "dx",
+        "predicted",
+        *(f"p_{label}" for label in HAM10000.codes),
+    ]
     assert scores["image_id"].tolist() == world.test["image_id"].tolist()
     assert scores["predicted"][3] == "bcc"
-    assert np.array_equal(scores[[f"p_{label}" for label in LABELS]].to_numpy(), answers)
+    assert np.array_equal(scores[[f"p_{label}" for label in HAM10000.codes]].to_numpy(), answers)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,7 @@ def test_the_scores_table_has_a_row_per_test_image(tmp_path, monkeypatch):
         (TRUTH, lambda p: np.full_like(p, np.inf)),
         (["mel"] * 4, lambda p: p),
         (["mel"], lambda p: np.full_like(p, np.nan)),
-        ([label for label in LABELS if label != "mel"], lambda p: p),
+        ([label for label in HAM10000.codes if label != "mel"], lambda p: p),
     ],
     ids=["all NaN", "one NaN", "constant", "infinite", "one class", "one image, NaN", "no melanoma"],
 )
@@ -186,7 +192,11 @@ def test_the_adapter_logs_what_kfp_can_serialise(tmp_path, monkeypatch):
 
 class _Fake:
     decode_size = 32
+    taxonomy = HAM10000
+    labels = HAM10000.codes
 
     def __init__(self, probabilities: np.ndarray) -> None:
-        answers = iter([probabilities, probabilities_for(list(LABELS))])  # of the test table, of the validation table
+        answers = iter(
+            [probabilities, probabilities_for(list(HAM10000.codes))]
+        )  # of the test table, of the validation table
         self.predict = lambda pixels: next(answers)

@@ -24,7 +24,7 @@ from lesionflow.models.deployable import deployable
 from lesionflow.models.loaded_model import load_model
 from lesionflow.registry.versions import list_contents
 from lesionflow.runtime.files import file_digest
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 SIZE = 54
 """Of the frame. Windows of 43 pixels shrink to an input of 36, which float32 makes 35."""
@@ -37,13 +37,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import keras
 
     keras.utils.set_random_seed(1)
-    core = build_core("tiny", SIZE * 2 // 3, 0.1)
+    core = build_core("tiny", SIZE * 2 // 3, 0.1, 7)
     kernel, bias = core.get_layer("probabilities").get_weights()
     core.get_layer("probabilities").set_weights([kernel * 6, bias])
     folder = tmp_path_factory.mktemp("export") / "model"
     folder.mkdir()
     deployable(core, SIZE, test_time_augmentation=8).save(folder / "model.keras")
-    write_labels(folder, SIZE)
+    write_labels(folder, SIZE, taxonomy=HAM10000)
     return folder
 
 
@@ -97,7 +97,7 @@ def test_the_served_model_answers_encoded_images_as_lesionflow_does(
     assert [answer.shape for answer in served.values()] == [
         {"probabilities": (n, 7), "labels": (n, 7)}.get(name, (n,)) for name in served
     ]
-    labels = [name.encode() for name in LABELS]
+    labels = [name.encode() for name in HAM10000.codes]
     assert served["labels"].tolist() == [labels] * n
     assert served["predicted"].tolist() == [labels[index] for index in expected.argmax(axis=1)]
     assert served["abstain"].tolist() == (expected.max(axis=1) < threshold).tolist()

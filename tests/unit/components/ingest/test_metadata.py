@@ -12,7 +12,7 @@ from lesionflow.data.layouts import layout_of
 from lesionflow.data.metadata import Metadata, Parsed, parse_metadata
 from lesionflow.data.source import Entry
 from lesionflow.data.table_file import TableFile
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
 
@@ -21,7 +21,7 @@ rows = st.lists(
         {
             "lesion_id": st.integers(0, 9).map("HAM_{:07d}".format),
             "image_id": st.integers(0, 10**6).map("ISIC_{:07d}".format),
-            "dx": st.sampled_from(LABELS),
+            "dx": st.sampled_from(HAM10000.codes),
             "dx_type": st.sampled_from(["histo", "follow_up", "consensus"]),
             "age": st.one_of(st.none(), st.integers(0, 120).map(float)),
             "sex": st.sampled_from(["male", "female", "unknown", None]),
@@ -67,9 +67,10 @@ def parse(data: bytes, groupings: bytes | None = None) -> Parsed:
         return found
 
     table = file("meta.csv", data)
-    layout = layout_of(table)
+    layout = layout_of(table, HAM10000)
     assert layout is not None
-    return parse_metadata(Metadata(table, layout, file("groups.csv", groupings) if groupings else None))
+    companion = file("groups.csv", groupings) if groupings else None
+    return parse_metadata(Metadata(table, layout, companion, HAM10000))
 
 
 def cells(parsed: Parsed) -> list[dict[str, Any]]:

@@ -13,14 +13,14 @@ from judged import make_world, strict_json
 from sklearn import metrics
 
 from lesionflow.artifacts.images import read_metadata
-from lesionflow.artifacts.tables import read_table, write_table
+from lesionflow.artifacts.tables import read_table, score_columns, write_table
 from lesionflow.components.gate.gate import gate
-from lesionflow.components.pool.pool import SCORE_COLUMNS, pool
+from lesionflow.components.pool.pool import pool
 from lesionflow.errors import GateRefused, UserError
 from lesionflow.policy import floor
 from lesionflow.reporting.outcome import Outcome
 from lesionflow.runtime.files import write_json
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 OUTPUTS = ("evaluation", "metrics", "classification", "report", "pooled")
 
@@ -63,28 +63,32 @@ class Folds:
 @pytest.fixture
 def folds(tmp_path: Path) -> Folds:
     random = np.random.default_rng(0)
-    world = make_world(tmp_path, [label for label in LABELS for _ in range(12)])
+    world = make_world(tmp_path, [label for label in HAM10000.codes for _ in range(12)])
     images = read_metadata(world.folder / "images")[["image_id", "lesion_id", "dx"]]
     images["fold"] = images["lesion_id"].map({name: i % 3 for i, name in enumerate(images["lesion_id"].unique())})
     made = Folds(tmp_path)
     for fold, table in images.groupby("fold"):
-        truth = np.array([LABELS.index(dx) for dx in table["dx"]])
+        truth = np.array([HAM10000.codes.index(dx) for dx in table["dx"]])
         probabilities = random.dirichlet(np.ones(7), len(table)).astype(np.float32)
         probabilities[np.arange(len(table)), truth] += 0.3
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-        predicted = [LABELS[index] for index in probabilities.argmax(axis=1)]
+        predicted = [HAM10000.codes[index] for index in probabilities.argmax(axis=1)]
         scored = table[["image_id", "lesion_id", "dx"]].assign(predicted=predicted)
-        for index, label in enumerate(LABELS):
+        for index, label in enumerate(HAM10000.codes):
             scored[f"p_{label}"] = probabilities[:, index]
-        macro_f1 = metrics.f1_score(table["dx"], predicted, labels=list(LABELS), average="macro", zero_division=0.0)
-        per_class = metrics.f1_score(table["dx"], predicted, labels=list(LABELS), average=None, zero_division=0.0)
+        macro_f1 = metrics.f1_score(
+            table["dx"], predicted, labels=list(HAM10000.codes), average="macro", zero_division=0.0
+        )
+        per_class = metrics.f1_score(
+            table["dx"], predicted, labels=list(HAM10000.codes), average=None, zero_division=0.0
+        )
         write_json(
             made.evaluations()[fold],  # pyright: ignore
             {
                 "metrics": {
                     "macro_f1": macro_f1,
                     "macro_f1_interval": [0.1, 0.9],
-                    "per_class": {label: {"f1": per_class[index]} for index, label in enumerate(LABELS)},
+                    "per_class": {label: {"f1": per_class[index]} for index, label in enumerate(HAM10000.codes)},
                 },
                 "data": {"test_set": ""},
                 "training": {"recipe": {"name": "tiny"}, "seed": 3, "rows": {"train": 10 + fold}},  # pyright: ignore
@@ -137,7 +141,7 @@ def test_the_report_shows_every_fold_and_says_what_the_metrics_are(folds: Folds)
 
 
 def test_a_prediction_that_is_no_number_fails_the_method(folds: Folds):
-    table = read_table(folds.scores()[0], SCORE_COLUMNS)
+    table = read_table(folds.scores()[0], score_columns(HAM10000.codes))
     table.loc[0, "p_mel"] = np.nan
     table.loc[0, "predicted"] = None
     write_table(table, folds.scores()[0])
@@ -163,7 +167,7 @@ def test_a_fold_that_comes_twice_is_refused(folds: Folds):
 
 
 def test_a_lesion_on_both_sides_is_refused(folds: Folds):
-    first, second = (read_table(path, SCORE_COLUMNS) for path in folds.scores()[:2])
+    first, second = (read_table(path, score_columns(HAM10000.codes)) for path in folds.scores()[:2])
     first.loc[0, "lesion_id"] = second.loc[0, "lesion_id"]
     folds.change_scores(0, first)
     with pytest.raises(UserError, match=f"The lesion {second.loc[0, 'lesion_id']} is in 2 folds"):
@@ -178,7 +182,7 @@ def test_an_evaluation_is_that_of_its_scores_whatever_the_order(folds: Folds):
 
 
 def test_an_evaluation_of_other_images_is_refused(folds: Folds):
-    table = read_table(folds.scores()[0], SCORE_COLUMNS)
+    table = read_table(folds.scores()[0], score_columns(HAM10000.codes))
     write_table(table.iloc[1:], folds.scores()[0])
     with pytest.raises(UserError, match=f"None of the evaluations is of the images in {folds.scores()[0]}"):
         folds.pool()

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lesionflow.artifacts.images import SCHEMA, shard_name
+from lesionflow.artifacts.images import SCHEMA, shard_name, write_taxonomy
 from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table
 from lesionflow.components.split.split import SUBSETS, choose_subsets, split_images
 from lesionflow.data.splitting.assign import join_groups
 from lesionflow.data.splitting.leaks import SplitLeakError, check_no_leak
 from lesionflow.errors import UserError
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 
 def build_metadata(lesion_sizes: Mapping[str, list[int]]) -> pd.DataFrame:
@@ -39,6 +39,7 @@ def write_images(folder: Path, metadata: pd.DataFrame) -> Path:
     folder.mkdir()
     full = metadata.assign(width=1, height=1, image=[{"bytes": b"x", "path": name} for name in metadata["image_id"]])
     full = full.reindex(columns=SCHEMA.names).astype(object).where(lambda table: table.notna(), None)
+    write_taxonomy(folder, HAM10000)
     pq.write_table(pa.Table.from_pandas(full, schema=SCHEMA, preserve_index=False), folder / shard_name(0, 1))
     return folder
 
@@ -47,9 +48,9 @@ def paths(folder: Path) -> dict[str, Path]:
     return {fold: folder / f"{fold}.parquet" for fold in SUBSETS}
 
 
-PLENTY = build_metadata({dx: [1] * 30 + [2] * 8 + [3] * 3 for dx in LABELS})
+PLENTY = build_metadata({dx: [1] * 30 + [2] * 8 + [3] * 3 for dx in HAM10000.codes})
 sizes = st.lists(st.integers(1, 4), min_size=6, max_size=14)
-metadata_tables = st.fixed_dictionaries(dict.fromkeys(LABELS, sizes)).map(build_metadata)
+metadata_tables = st.fixed_dictionaries(dict.fromkeys(HAM10000.codes, sizes)).map(build_metadata)
 shares = st.tuples(st.floats(0.05, 0.45), st.floats(0.05, 0.45))
 seeds = st.integers(0, 2**32)
 
@@ -71,13 +72,15 @@ def test_every_image_is_in_one_fold_with_its_lesion_its_duplicates_and_its_liken
     joined: tuple[pd.DataFrame, list[tuple[str, str]]], wanted: tuple[float, float], seed: int
 ):
     metadata, pairs = joined
-    folds = choose_subsets(metadata, join_groups(metadata, pairs), None, seed, *wanted)
+    folds = choose_subsets(metadata, join_groups(metadata, pairs), None, seed, *wanted, HAM10000)
     assert folds.isin(SUBSETS).all()
     assert (folds.groupby(metadata["lesion_id"]).nunique() == 1).all()
     assert (folds.groupby(metadata["sha256"]).nunique() == 1).all()
     fold_of = dict(zip(metadata["image_id"], folds, strict=True))
     assert all(fold_of[one] == fold_of[other] for one, other in pairs)
-    present = pd.crosstab(metadata["dx"], folds).reindex(index=list(LABELS), columns=list(SUBSETS), fill_value=0)
+    present = pd.crosstab(metadata["dx"], folds).reindex(
+        index=list(HAM10000.codes), columns=list(SUBSETS), fill_value=0
+    )
     assert (present > 0).all(axis=None)
 
 
@@ -86,7 +89,7 @@ def test_every_image_is_in_one_fold_with_its_lesion_its_duplicates_and_its_liken
 def test_folds_hold_their_share_of_each_class_as_closely_as_whole_lesions_allow(
     metadata: pd.DataFrame, wanted: tuple[float, float], seed: int
 ):
-    folds = choose_subsets(metadata, join_groups(metadata, []), None, seed, *wanted)
+    folds = choose_subsets(metadata, join_groups(metadata, []), None, seed, *wanted, HAM10000)
     target = dict(zip(SUBSETS, (1 - sum(wanted), *wanted), strict=True))
     for dx, rows in metadata.groupby("dx"):
         largest = rows["lesion_id"].value_counts().max()
@@ -96,7 +99,7 @@ def test_folds_hold_their_share_of_each_class_as_closely_as_whole_lesions_allow(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_with_enough_lesions_shares_are_right_to_one_image(seed: int):
-    folds = choose_subsets(PLENTY, join_groups(PLENTY, []), None, seed, 0.1, 0.2)
+    folds = choose_subsets(PLENTY, join_groups(PLENTY, []), None, seed, 0.1, 0.2, HAM10000)
     counts = pd.crosstab(folds, PLENTY["dx"])
     for fold, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
         assert (abs(counts.loc[fold] - share * counts.sum()) <= 1).all()
@@ -106,7 +109,7 @@ def test_lesions_photographed_often_are_spread_over_the_folds_like_the_others():
     seen = np.zeros(3)
     often = PLENTY["lesion_id"].map(PLENTY["lesion_id"].value_counts()) == 3
     for seed in range(20):
-        folds = choose_subsets(PLENTY, join_groups(PLENTY, []), None, seed, 0.1, 0.2)
+        folds = choose_subsets(PLENTY, join_groups(PLENTY, []), None, seed, 0.1, 0.2, HAM10000)
         seen += [(folds[often] == fold).mean() / 20 for fold in SUBSETS]
     assert seen == pytest.approx([0.7, 0.1, 0.2], abs=0.06)
 
@@ -120,13 +123,15 @@ def test_a_split_depends_on_the_seed_and_not_on_the_order_of_rows_or_pairs(
     order = list(metadata.index)
     random.shuffle(order)
     shuffled = metadata.loc[order].reset_index(drop=True)
-    folds = choose_subsets(metadata, join_groups(metadata, pairs), None, seed, 0.1, 0.2)
-    again = choose_subsets(shuffled, join_groups(shuffled, pairs[::-1]), None, seed, 0.1, 0.2)
+    folds = choose_subsets(metadata, join_groups(metadata, pairs), None, seed, 0.1, 0.2, HAM10000)
+    again = choose_subsets(shuffled, join_groups(shuffled, pairs[::-1]), None, seed, 0.1, 0.2, HAM10000)
     assert dict(zip(metadata["image_id"], folds, strict=True)) == dict(zip(shuffled["image_id"], again, strict=True))
 
 
 def test_another_seed_gives_another_split():
-    splits = [tuple(choose_subsets(PLENTY, join_groups(PLENTY, []), None, seed, 0.1, 0.2)) for seed in range(5)]
+    splits = [
+        tuple(choose_subsets(PLENTY, join_groups(PLENTY, []), None, seed, 0.1, 0.2, HAM10000)) for seed in range(5)
+    ]
     assert len(set(splits)) == 5
 
 
@@ -138,7 +143,7 @@ def test_a_fixed_test_set_is_exactly_the_list_and_nothing_like_it_is_trained_on(
     metadata, pairs = joined
     per_class = [data.draw(st.sampled_from(sorted(rows["image_id"]))) for _, rows in metadata.groupby("dx")]
     groups = join_groups(metadata, pairs)
-    folds = choose_subsets(metadata, groups, set(per_class), seed, 0.1, 0.2)
+    folds = choose_subsets(metadata, groups, set(per_class), seed, 0.1, 0.2, HAM10000)
     listed = metadata["image_id"].isin(per_class)
     assert ((folds == "test") == listed).all()
     assert ((folds == "") == (groups.isin(groups[listed]) & ~listed)).all()
@@ -153,25 +158,27 @@ def test_each_image_is_tested_in_exactly_one_fold_of_a_cross_validation(
     metadata, pairs = joined
     groups = join_groups(metadata, pairs)
     assume(pd.crosstab(metadata["dx"], groups).gt(0).sum(axis=1).min() >= k)
-    sides = [choose_subsets(metadata, groups, None, seed, 0.1, 0.2, k, fold) for fold in range(k)]
+    sides = [choose_subsets(metadata, groups, None, seed, 0.1, 0.2, HAM10000, k, fold) for fold in range(k)]
     assert (sum((side == "test").astype(int) for side in sides) == 1).all()
     for side in sides:
         assert side.isin(SUBSETS).all()
         check_no_leak(metadata, side, pairs)
-        present = pd.crosstab(metadata["dx"], side).reindex(index=list(LABELS), columns=list(SUBSETS), fill_value=0)
+        present = pd.crosstab(metadata["dx"], side).reindex(
+            index=list(HAM10000.codes), columns=list(SUBSETS), fill_value=0
+        )
         assert (present > 0).all(axis=None)
 
 
 def test_the_parts_of_a_cross_validation_are_equal_and_the_rest_keeps_its_proportion():
     groups = join_groups(PLENTY, [])
     for fold in range(5):
-        counts = pd.crosstab(choose_subsets(PLENTY, groups, None, 1, 0.1, 0.2, 5, fold), PLENTY["dx"])
+        counts = pd.crosstab(choose_subsets(PLENTY, groups, None, 1, 0.1, 0.2, HAM10000, 5, fold), PLENTY["dx"])
         assert (abs(counts.loc["test"] - counts.sum() / 5) <= 2).all()
         assert (abs(counts.loc["validation"] - (counts.sum() - counts.loc["test"]) / 8) <= 1).all()
 
 
 def test_a_chain_of_pairs_and_identical_contents_holds_lesions_together():
-    metadata = build_metadata({dx: [1] * 5 for dx in LABELS})
+    metadata = build_metadata({dx: [1] * 5 for dx in HAM10000.codes})
     ids = metadata["image_id"]
     metadata.loc[2, "sha256"] = metadata.loc[1, "sha256"]
     groups = join_groups(metadata, [(ids[0], ids[1]), (ids[2], ids[3])])
@@ -181,7 +188,7 @@ def test_a_chain_of_pairs_and_identical_contents_holds_lesions_together():
 
 @pytest.mark.parametrize("column", ["lesion_id", "sha256", "image_id"])
 def test_the_safety_net_catches_what_sits_on_two_sides(column: str):
-    folds = choose_subsets(PLENTY, join_groups(PLENTY, []), None, 0, 0.1, 0.2)
+    folds = choose_subsets(PLENTY, join_groups(PLENTY, []), None, 0, 0.1, 0.2, HAM10000)
     assert check_no_leak(PLENTY, folds, [])["lesions"] == PLENTY["lesion_id"].nunique()
     corrupted = PLENTY.copy()
     in_train, in_test = folds[folds == "train"].index[0], folds[folds == "test"].index[0]
@@ -191,7 +198,7 @@ def test_the_safety_net_catches_what_sits_on_two_sides(column: str):
 
 
 def test_the_safety_net_catches_a_duplicate_pair_on_two_sides():
-    folds = choose_subsets(PLENTY, join_groups(PLENTY, []), None, 0, 0.1, 0.2)
+    folds = choose_subsets(PLENTY, join_groups(PLENTY, []), None, 0, 0.1, 0.2, HAM10000)
     one, other = (PLENTY["image_id"][folds[folds == fold].index[0]] for fold in ("train", "validation"))
     with pytest.raises(SplitLeakError, match=f"{one} and {other}"):
         check_no_leak(PLENTY, folds, [(one, other)])
@@ -207,7 +214,7 @@ def test_tables_lie_on_disk_with_their_metrics(tmp_path: Path):
         assert table["image_id"].is_monotonic_increasing
         assert metrics[fold]["images"] == len(table)
         assert metrics[fold]["lesions"] == table["lesion_id"].nunique()
-        assert metrics[fold]["counts"] == {dx: int((table["dx"] == dx).sum()) for dx in LABELS}
+        assert metrics[fold]["counts"] == {dx: int((table["dx"] == dx).sum()) for dx in HAM10000.codes}
     everything = pd.concat(tables.values()).merge(PLENTY, on=["image_id", "lesion_id", "dx"])
     assert sorted(everything["image_id"]) == sorted(PLENTY["image_id"])
     assert metrics["left_out"] == 0
@@ -284,35 +291,35 @@ def test_bad_settings_are_one_sentence_and_leave_nothing(tmp_path: Path, setting
 def test_a_class_that_cannot_be_split_is_named():
     lacking = PLENTY[PLENTY["dx"] != "df"]
     with pytest.raises(UserError, match="no images of df"):
-        choose_subsets(lacking, join_groups(lacking, []), None, 0, 0.1, 0.2)
-    few = build_metadata({dx: [1] * 9 for dx in LABELS} | {"vasc": [5, 1]})
+        choose_subsets(lacking, join_groups(lacking, []), None, 0, 0.1, 0.2, HAM10000)
+    few = build_metadata({dx: [1] * 9 for dx in HAM10000.codes} | {"vasc": [5, 1]})
     with pytest.raises(UserError, match="class vasc has 2 separate lesions"):
-        choose_subsets(few, join_groups(few, []), None, 0, 0.1, 0.2)
+        choose_subsets(few, join_groups(few, []), None, 0, 0.1, 0.2, HAM10000)
 
 
 def test_pairs_that_leave_a_class_too_few_separate_lesions_are_refused():
-    metadata = build_metadata({dx: [1] * 9 for dx in LABELS} | {"df": [1, 1, 1]})
+    metadata = build_metadata({dx: [1] * 9 for dx in HAM10000.codes} | {"df": [1, 1, 1]})
     df = list(metadata.loc[metadata["dx"] == "df", "image_id"])
     with pytest.raises(UserError, match="class df has 2 separate lesions"):
-        choose_subsets(metadata, join_groups(metadata, [(df[0], df[1])]), None, 0, 0.1, 0.2)
+        choose_subsets(metadata, join_groups(metadata, [(df[0], df[1])]), None, 0, 0.1, 0.2, HAM10000)
 
 
 def test_a_fixed_test_set_without_one_of_the_classes_is_refused():
     some = set(PLENTY.loc[PLENTY["dx"] != "akiec", "image_id"][::5])
     with pytest.raises(UserError, match="no images of akiec"):
-        choose_subsets(PLENTY, join_groups(PLENTY, []), some, 0, 0.1, 0.2)
+        choose_subsets(PLENTY, join_groups(PLENTY, []), some, 0, 0.1, 0.2, HAM10000)
 
 
 def test_a_fixed_test_set_that_takes_all_lesions_of_a_class_is_refused():
     everything = set(PLENTY.loc[PLENTY["dx"] == "bcc", "image_id"]) | set(PLENTY["image_id"][::9])
     with pytest.raises(UserError, match="class bcc has 0 separate lesions"):
-        choose_subsets(PLENTY, join_groups(PLENTY, []), everything, 0, 0.1, 0.2)
+        choose_subsets(PLENTY, join_groups(PLENTY, []), everything, 0, 0.1, 0.2, HAM10000)
 
 
 def test_real_metadata_splits_seventy_ten_twenty_by_lesion(real_data: Path):
     metadata = pd.read_csv(real_data / "ham10000-200x150" / "HAM10000_metadata.csv")
     metadata["sha256"] = [hashlib.sha256(name.encode()).hexdigest() for name in metadata["image_id"]]
-    folds = choose_subsets(metadata, join_groups(metadata, []), None, 0, 0.1, 0.2)
+    folds = choose_subsets(metadata, join_groups(metadata, []), None, 0, 0.1, 0.2, HAM10000)
     assert check_no_leak(metadata, folds, [])["lesions"] == 7470
     counts = pd.crosstab(folds, metadata["dx"])
     assert int(counts.to_numpy().sum()) == 10015

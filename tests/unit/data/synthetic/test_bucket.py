@@ -11,6 +11,7 @@ from lesionflow.data.source import open_source
 from lesionflow.data.synthetic.bucket import write_synthetic_to_bucket
 from lesionflow.data.synthetic.dataset import MARKER, METADATA, ZIPS, write_synthetic
 from lesionflow.errors import UserError
+from lesionflow.taxonomy import HAM10000
 
 SMALL = (70, (32, 32))
 
@@ -63,9 +64,9 @@ def test_what_an_interrupted_command_leaves_is_no_data_set_and_is_replaced(
             write_synthetic_to_bucket(uri, *SMALL)
     assert written[0].endswith(MARKER), "never images without the note that they are synthetic"
     with pytest.raises(NoMetadata):
-        find_metadata(open_source(uri))
+        find_metadata(open_source(uri), HAM10000)
     write_synthetic_to_bucket(uri, *SMALL)
-    assert find_metadata(open_source(uri))
+    assert find_metadata(open_source(uri), HAM10000)
 
 
 def test_a_bucket_that_does_not_exist_is_said_before_any_work(gcs: str, monkeypatch: pytest.MonkeyPatch) -> None:

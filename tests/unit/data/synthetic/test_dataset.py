@@ -11,7 +11,7 @@ from PIL import Image
 
 from lesionflow.data.synthetic.dataset import MARKER, standing_synthetic_data, write_synthetic
 from lesionflow.errors import UserError
-from lesionflow.taxonomy import LABELS
+from lesionflow.taxonomy import HAM10000
 
 FILES = {"HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip", "HAM10000_metadata.csv", MARKER}
 
@@ -44,7 +44,7 @@ def test_the_folder_has_the_layout_of_ham10000(tmp_path: Path):
     assert counts == {
         "images": 90,
         "lesions": table.lesion_id.nunique(),
-        **{label: int((table.dx == label).sum()) for label in LABELS},
+        **{label: int((table.dx == label).sum()) for label in HAM10000.codes},
     }
     assert "no patient" in (tmp_path / "data" / MARKER).read_text()
 
@@ -55,7 +55,7 @@ def test_every_class_can_be_split_three_ways(tmp_path: Path, images: int):
     table = metadata_of(tmp_path / "data")
     assert len(table) == images
     assert table.groupby("dx").lesion_id.nunique().min() >= 3
-    assert set(table.dx) == set(LABELS)
+    assert set(table.dx) == set(HAM10000.codes)
 
 
 def test_seven_hundred_images_judge_each_class_and_miss_some_values(tmp_path: Path):

@@ -17,7 +17,7 @@ def _with_statistics(backbone: str, pretrained: bool = True) -> Any:
     import keras
 
     keras.utils.set_random_seed(0)
-    core: Any = build_core(backbone, SIDE, dropout=0)
+    core: Any = build_core(backbone, SIDE, dropout=0, classes=7)
     random = np.random.default_rng(0)
     for layer in _normalizations(core):
         shape = layer.gamma.shape

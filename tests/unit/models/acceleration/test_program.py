@@ -29,7 +29,7 @@ def _gradients(core: Any, called: Any, images: Any, labels: Any) -> list[Any]:
 
 @pytest.mark.parametrize("count", [7, 2, 1])
 def test_shards_give_the_gradients_of_the_whole_batch(count: int):
-    core: Any = build_core("tiny", 32, dropout=0)
+    core: Any = build_core("tiny", 32, dropout=0, classes=7)
     set_trainable(core, "tiny", 1.0, pretrained=True)
     sharded = compiled_core(core, 3)
     assert sharded is not core
@@ -43,7 +43,7 @@ def test_shards_give_the_gradients_of_the_whole_batch(count: int):
 
 
 def test_a_batch_whose_statistics_are_learnt_from_stays_whole():
-    core = build_core("tiny", 32, dropout=0)
+    core = build_core("tiny", 32, dropout=0, classes=7)
     set_trainable(core, "tiny", 1.0, pretrained=False)
     assert compiled_core(core, 2) is core
 
