@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 from judged import make_world, probabilities_for, strict_json
 
+from lesionflow.artifacts.images import write_taxonomy
 from lesionflow.reporting.figures import Figures
-from lesionflow.taxonomy import HAM10000
+from lesionflow.taxonomy import HAM10000, Taxonomy
 
 TRUTH = [label for label in HAM10000.codes for _ in range(6)]
 PREDICTED = ["mel" if row % 9 == 0 else dx for row, dx in enumerate(TRUTH)]
@@ -253,3 +254,23 @@ def test_what_comes_from_outside_is_escaped(judged):
 
     assert "some/&lt;folder&gt;" in text
     assert "<folder>" not in text
+
+
+def test_classes_that_do_not_say_leave_no_section(tmp_path, monkeypatch):
+    world = make_world(tmp_path, TRUTH)
+    world.describe()
+    classes = tuple(each.model_copy(update={"malignant": None}) for each in HAM10000.classes)
+    write_taxonomy(tmp_path / "images", Taxonomy(name="plain", classes=classes))
+
+    world.evaluate(monkeypatch, probabilities_for(PREDICTED))
+
+    text, evaluation = world.out("report").read_text(encoding="utf-8"), strict_json(world.out("evaluation"))
+    assert evaluation["operating_points"] == {"reason": None, "questions": {}}
+    [male] = [group for group in evaluation["subgroups"]["by"]["sex"]["groups"] if group["group"] == "male"]
+    assert sorted(male["metrics"]) == ["accuracy", "balanced_accuracy"]
+    assert male["malignant_lesions"] is None
+    for page in (text, world.out("model_card").read_text(encoding="utf-8")):
+        assert "alignan" not in page
+        assert "perating point" not in page.partition("## Reporting checklist")[0]
+    assert 'id="calibration"' in text
+    assert strict_json(world.out("classification"))["roc"] is None

@@ -1,6 +1,6 @@
 """The tables of the ISIC challenges: `image, MEL, NV, BCC, AKIEC, BKL, DF, VASC`, a column per diagnosis.
 
-Lesions come from the challenge's groupings (`image, lesion_id, ...`), where they lie beside it.
+Lesions come from the challenge's groupings, or its metadata (`image, lesion_id, ...`), where they lie beside it.
 """
 
 import pandas as pd
@@ -8,6 +8,15 @@ import pandas as pd
 from lesionflow.data.layouts.layout import Layout
 from lesionflow.data.table_file import TableFile
 from lesionflow.taxonomy import Taxonomy
+
+_TOLD = {
+    "lesion_id": "lesion_id",
+    "diagnosis_confirm_type": "dx_type",
+    "age_approx": "age",
+    "sex": "sex",
+    "anatom_site_general": "localization",
+}
+"""Column of the groupings, or of the metadata of 2019 -> in the common form."""
 
 
 class IsicOneHot(Layout):
@@ -46,11 +55,11 @@ def _columns(table: TableFile, taxonomy: Taxonomy) -> dict[str, str | None]:
 
 
 def _with_lesions(frame: pd.DataFrame, groupings: pd.DataFrame) -> pd.DataFrame:
-    """Take lesion_id, and dx_type where it is told, from the groupings."""
+    """Take lesion_id, and what else is told, from the groupings."""
     known = groupings.drop_duplicates("image").set_index("image")
-    frame["lesion_id"] = frame["image_id"].map(known["lesion_id"])
-    if "diagnosis_confirm_type" in known:
-        frame["dx_type"] = frame["image_id"].map(known["diagnosis_confirm_type"])
+    for theirs, ours in _TOLD.items():
+        if theirs in known:
+            frame[ours] = frame["image_id"].map(known[theirs])
     return frame
 
 
