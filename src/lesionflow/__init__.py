@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from lesionflow.notebook.subsets import split
     from lesionflow.notebook.synthetic import synth
     from lesionflow.recipe import Recipe
+    from lesionflow.taxonomy import Taxonomy
 
 __all__ = [
     "GateRefused",
     "Policy",
     "Recipe",
+    "Taxonomy",
     "UserError",
     "compare",
     "evaluate",
@@ -44,6 +46,7 @@ _WHERE = {
     "GateRefused": "lesionflow.errors:GateRefused",
     "Policy": "lesionflow.notebook.evaluation:Policy",
     "Recipe": "lesionflow.recipe:Recipe",
+    "Taxonomy": "lesionflow.taxonomy:Taxonomy",
     "UserError": "lesionflow.errors:UserError",
     "compare": "lesionflow.notebook.comparison:compare",
     "evaluate": "lesionflow.notebook.evaluation:evaluate",

@@ -90,13 +90,23 @@ def test_a_balance_strategy_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_layout_is_found(tmp_path: Path) -> None:
+def test_a_layout_is_found_and_read(tmp_path: Path) -> None:
     said = tried(
         tmp_path,
         "A metadata layout",
-        "from lesionflow.data.layouts import layouts\nprint(type(layouts()['folders']).__name__)",
+        "from pathlib import Path\n"
+        "import lesionflow as lf\n"
+        "from PIL import Image\n"
+        "classes = ['akiec', 'bcc', 'bkl', 'df', 'mel', 'nv', 'vasc']\n"
+        "Path('mine').mkdir()\n"
+        "for row, name in enumerate(classes):\n"
+        "    Image.new('RGB', (40, 40), (20 * row, 0, 0)).save(f'mine/{name}.png')\n"
+        "lines = ['file,class', *(f'{name},{name}' for name in classes)]\n"
+        "Path('mine/table.csv').write_text('\\n'.join(lines))\n"
+        "images = lf.ingest('mine')\n"
+        "print(len(images), sorted(images.metadata['dx']) == classes, images.metadata['lesion_id'].nunique())",
     )
-    assert said == "FileAndClass"
+    assert said == "7 True 7"
 
 
 @pytest.mark.slow
