@@ -24,6 +24,8 @@ Replace = Literal["better", "always"]
 _PATIENCE = 600.0  # seconds; a store that always answers "conflict" is broken
 _LONGEST_PAUSE = 2.0  # seconds
 
+_ALL_THE_SAME = "To use it all the same, promote it with `lesionflow step promote ... --set replace_champion=always`."
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -55,9 +57,9 @@ def move_champion(registry: str, card: Mapping[str, Any], replace: Replace = "be
     """Make a version the champion if it is better than the one in use, or unconditionally.
 
     Equal is not better: the version in use stays. A model of real data takes the place of one of synthetic data,
-    never the other way round unless `always`. A pointer that names no version, or a version that
-    is no longer whole, can be used by nobody and is replaced. A champion that was judged by another
-    metric is compared by this version's metric, which its card has too.
+    never the other way round unless `always`; a model of other classes does by `always` only. A pointer that names no
+    version, or a version that is no longer whole, can be used by nobody and is replaced. A champion that was judged by
+    another metric is compared by this version's metric, which its card has too.
 
     Args:
         registry: folder or bucket prefix.
@@ -134,13 +136,18 @@ def _compare(
     if made_up and not rival_made_up:
         kept = f"It was published, but {old} stays the champion: that was trained on real data, this on synthetic."
         return Standing("published", kept, old, standard)
+    if (ours := _classes(card)) != (theirs := _classes(rival)):
+        kept = (
+            f"It was published, but {old} stays the champion: that knows the classes {', '.join(theirs)}, this "
+            f"{', '.join(ours)}, so whoever uses the champion would get other answers. {_ALL_THE_SAME}"
+        )
+        return Standing("published", kept, old, standard)
     if standard is None or value > standard:
         return Standing("promoted", f"It is better than {old} ({metrics}).{note}", old, standard)
     than = "no better than that" if value == standard else "worse"
     return Standing(
         "published",
-        f"It was published, but {old} stays the champion: the new one is {than} ({metrics}).{note} "
-        "To use it all the same, promote it with `lesionflow step promote ... --set replace_champion=always`.",
+        f"It was published, but {old} stays the champion: the new one is {than} ({metrics}).{note} {_ALL_THE_SAME}",
         old,
         standard,
     )
@@ -159,6 +166,10 @@ def _note(card: Mapping[str, Any], rival: Mapping[str, Any]) -> str:
                 note += f" The two were measured on different {what}, so their metrics do not really compare."
             break
     return note
+
+
+def _classes(card: Mapping[str, Any]) -> list[str]:
+    return [str(each["code"]) for each in (card.get("taxonomy") or {}).get("classes", ())]
 
 
 def _data(card: Mapping[str, Any], field: str) -> Any:

@@ -24,6 +24,7 @@ from lesionflow.errors import UserError
 from lesionflow.registry.champion import Standing, move_champion
 from lesionflow.registry.versions import champion_uri, fetch_model
 from lesionflow.runtime.files import file_digest
+from lesionflow.taxonomy import HAM10000, ISIC2019
 
 CROWD = 100
 
@@ -245,6 +246,17 @@ def test_a_model_of_real_data_takes_the_place_of_one_of_synthetic_data_and_never
     assert (standing.outcome, in_use(registry)) == ("published", version_name(2))
     assert "that was trained on real data, this on synthetic" in standing.reason
     assert move_champion(registry, publish(registry, 4, 0.1, data={"synthetic": True}), "always").outcome == "promoted"
+
+
+def test_a_model_of_other_classes_does_not_silently_take_over(registry: str) -> None:
+    move_champion(registry, publish(registry, 1, 0.5, taxonomy=HAM10000.model_dump(mode="json")))
+    better = publish(registry, 2, 0.9, taxonomy=ISIC2019.model_dump(mode="json"))
+
+    standing = move_champion(registry, better)
+
+    assert (standing.outcome, in_use(registry)) == ("published", version_name(1))
+    assert "that knows the classes akiec, bcc, bkl, df, mel, nv, vasc, this mel, nv, bcc, ak" in standing.reason
+    assert move_champion(registry, better, "always").outcome == "promoted"
 
 
 @pytest.mark.parametrize("pointer", [b"{half", b"[]", b'{"version": "../elsewhere"}', b"\xff"])
