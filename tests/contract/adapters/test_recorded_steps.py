@@ -17,6 +17,7 @@ from lesionflow.artifacts.tables import probability_columns, read_table, score_c
 from lesionflow.taxonomy import HAM10000
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.xdist_group("recorded-steps"),  # one process runs the chain that the tests share
     pytest.mark.timeout(900),  # the chain is in the first test's time
 ]

@@ -23,6 +23,8 @@ from lesionflow.pipelines import contract
 from lesionflow.runtime import container_images as images
 from lesionflow.runtime.container_image import CPU_IMAGE, GPU_IMAGE, LEAN_IMAGE
 
+pytestmark = pytest.mark.slow  # whole runs of the steps
+
 REFUSAL = "The macro-F1 is 0.1, below 0.7."
 BEFORE = ("contract", "fingerprint", "ingest", "duplicates", "split", "split-2", "balance")
 FAILS = words("contract", f"{ON_PURPOSE}.", 2)

@@ -111,6 +111,7 @@ def stranger(api: KfpApiServer, name: str, status: str) -> None:
     st.integers(0, len(FILES) - 1),
     st.sampled_from([[], ["ENABLED"], ["DISABLED", "ENABLED"], ["DISABLED", "DISABLED"]]),
 )
+@pytest.mark.slow
 def test_any_history_converges(
     api: KfpApiServer, client: Any, attempts: list[Attempt], last: int, strangers: list[str]
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_helper_that_ended_while_it_was_idle_is_replaced():
         idle._process.wait()
 
 
+@pytest.mark.slow
 def test_helpers_end_with_the_process_that_started_them(tmp_path: Path):
     (tmp_path / "x.tif").write_bytes(TIFF)
     program = (

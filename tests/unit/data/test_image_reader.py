@@ -279,6 +279,7 @@ def test_no_program_runs_and_nothing_but_our_decoders_is_loaded(tmp_path: Path):
     assert "EPS" not in registered
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_threads(tmp_path: Path):
     """Sixteen pictures of 36 megapixels, decoded by sixteen threads, take little more than one."""
     (tmp_path / "large.jpg").write_bytes(many_scans(6000, 6000, 0))

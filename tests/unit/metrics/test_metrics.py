@@ -120,6 +120,7 @@ def test_intervals_count_lesions_and_not_images():
     )
 
 
+@pytest.mark.slow
 def test_intervals_agree_with_resampling_done_the_plain_way():
     truth, probabilities = _noisy(60)
     random = np.random.default_rng(1)

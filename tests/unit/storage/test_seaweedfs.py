@@ -13,6 +13,8 @@ from lesionflow import storage
 from lesionflow.errors import UserError
 from lesionflow.storage import s3
 
+pytestmark = pytest.mark.slow  # stops and starts the store, and fills it
+
 MANY = 10_000
 
 

@@ -91,6 +91,7 @@ def test_a_store_that_cannot_be_read_ends_the_step_before_it_trains(s3_server: S
         load("s3://bucket/c")
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_in_another_pod_from_a_bucket(
     data: Data, head: Path, partial: Path, tmp_path: Path, seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch
 ):
@@ -115,6 +116,7 @@ def test_a_training_goes_on_in_another_pod_from_a_bucket(
         )
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_while_the_first_trains(tmp_path: Path):
     hold = (
         "import sys, time\nfrom pathlib import Path\nfrom lesionflow.training.checkpoint import locked\n"
@@ -151,6 +153,7 @@ print("resumed at epoch", finetune(**json.loads(sys.argv[1]))["resumed_at_epoch"
 """
 
 
+@pytest.mark.slow
 def test_edited_code_does_not_go_on_from_the_old_codes_checkpoints_whoever_runs_it(data: Data, tmp_path: Path):
     """In a container or a pod no runner tells the step what its code is."""
     shutil.copytree(Path(lesionflow.__file__).parent, tmp_path / "code" / "lesionflow")

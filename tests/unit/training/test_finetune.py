@@ -21,6 +21,8 @@ from lesionflow.runtime.progress import FOLDER_VARIABLE
 from lesionflow.taxonomy import HAM10000
 from lesionflow.training import checkpoint as checkpoints
 
+pytestmark = pytest.mark.slow  # trains
+
 
 def weights(model: Path) -> dict[str, np.ndarray]:
     core = load_model(model).model.get_layer(CORE)

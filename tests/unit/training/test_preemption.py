@@ -20,6 +20,8 @@ from lesionflow.models.classifier import CORE
 from lesionflow.models.loaded_model import load_model
 from lesionflow.training.epochs import BatchProgress
 
+pytestmark = pytest.mark.slow  # trains
+
 LONG = {
     "partial": {**RECIPE["partial"], "epochs": 10},
     **{"ema": 0.9, "mix": "cutmix"},  # all that has a state

@@ -17,6 +17,8 @@ from lesionflow.models.loaded_model import load_model
 from lesionflow.training import checkpoint as checkpoints
 from lesionflow.training.epochs import BatchProgress
 
+pytestmark = pytest.mark.slow  # trains
+
 EVERYTHING: dict[str, Any] = {
     "balance": "effective-number",
     "augmentation": {

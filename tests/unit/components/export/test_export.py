@@ -26,6 +26,8 @@ from lesionflow.registry.versions import list_contents
 from lesionflow.runtime.files import file_digest
 from lesionflow.taxonomy import HAM10000
 
+pytestmark = pytest.mark.slow  # writes SavedModels
+
 SIZE = 54
 """Of the frame. Windows of 43 pixels shrink to an input of 36, which float32 makes 35."""
 TEMPERATURE = 0.4

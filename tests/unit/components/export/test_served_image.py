@@ -15,6 +15,8 @@ from lesionflow.data.image_header import orientation as our_orientation
 from lesionflow.data.image_kind import Kind
 from lesionflow.data.pixels import decode
 
+pytestmark = pytest.mark.slow  # writes a SavedModel
+
 SIZE = 32
 SHOWN = picture(200, 150)
 GREY = SHOWN.convert("L")

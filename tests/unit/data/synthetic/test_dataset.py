@@ -109,6 +109,7 @@ def macro_f1_of_a_simple_classifier(folder: Path) -> float:
     return float(f1_score(table.dx, predicted, average="macro"))
 
 
+@pytest.mark.slow
 def test_the_looks_can_be_learned_but_overlap_and_shuffled_labels_cannot_be_learned(tmp_path: Path):
     write_synthetic(tmp_path / "true", 700, (48, 36))
     write_synthetic(tmp_path / "shuffled", 700, (48, 36), shuffle_labels=True)
