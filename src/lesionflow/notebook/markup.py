@@ -53,5 +53,5 @@ class Page:
         # No scripts are needed, so none may run; the links within the page work.
         return (
             f'<iframe sandbox="allow-popups" srcdoc="{content}" title="{html.escape(self.path.name)}" '
-            f'style="width:100%;height:{self.height}px;border:1px solid #8888"></iframe>'
+            f'style="box-sizing:border-box;width:100%;height:{self.height}px;border:1px solid #8888"></iframe>'
         )
