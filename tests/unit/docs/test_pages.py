@@ -29,6 +29,17 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     assert [file for file in missing if not (page.parent.name == "docs" and file in made)] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_are_there(page: Path) -> None:
+    folders = "tests|src|components|pipelines|scripts|images|manifests|docs|benchmarks"
+    named = re.findall(rf"`((?:{folders})/[^`\s<{{]*)`", page.read_text(encoding="utf-8"))
+    made = {"images/digests.json", "images/weights"}
+
+    missing = {name for name in named if not any((base / name).exists() for base in (ROOT, ROOT / "manifests"))}
+
+    assert {name for name in missing if name.rstrip("/") not in made} == set()
+
+
 def test_every_message_under_troubleshooting_is_one_of_the_programs() -> None:
     program = "".join(
         path.read_text(encoding="utf-8")
