@@ -66,6 +66,7 @@ def test_everything_is_sent_once(api: KfpApiServer, lesionflow: Command) -> None
         "weights": "imagenet",
         "seed": 7,
         "policy": "{clauses: [{kind: average, metric: macro_f1, at_least: 0.65}]}",
+        "taxonomy": "ham10000",
     }
 
 

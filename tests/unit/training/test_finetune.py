@@ -45,6 +45,7 @@ def test_three_steps_learn_and_leave_a_whole_model_folder(data: Data, partial: P
     assert json.loads((tmp_path / "full" / "labels.json").read_text()) == {
         "labels": list(HAM10000.codes),
         "decode_size": SIZE,
+        "taxonomy": HAM10000.model_dump(mode="json"),
     }
     history = pd.read_csv(tmp_path / "full" / "history.csv")
     assert history[["phase", "epoch"]].to_numpy().tolist() == [
