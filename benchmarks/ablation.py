@@ -153,7 +153,7 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
 
     sys.stdout = sys.stderr  # standard output is for the table
     wall, cpu = time.perf_counter(), time.process_time()
-    place, model, metrics, trained = work / f"row-{seed}", "", {}, 0
+    place, model, reached, trained = work / f"row-{seed}", "", 0.0, 0
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     text = recipe.model_dump_json()
@@ -163,8 +163,9 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
         gc.collect()
         start, model = model or None, str(place / phase)
         inputs = str(work / "images"), str(place / "train"), str(tables / "validation")
-        metrics = finetune(*inputs, model, phase, text, weights, "", seed, str(checkpoints), start)
-        trained += metrics["epochs"] - metrics["resumed_at_epoch"]
+        result = finetune(*inputs, model, phase, text, weights, "", seed, str(checkpoints), start)
+        trained += result.epochs - result.resumed_at_epoch
+        reached = result.val_macro_f1
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     judged = read_table(tables / "judged", SPLIT_COLUMNS)
     loaded, probabilities = load_model(model), np.empty((len(judged), len(HAM10000.codes)), np.float32)
@@ -173,7 +174,7 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
     predicted = predicted_classes(probabilities)
     return {
         "predicted": "".join(map(str, predicted)),
-        "val_macro_f1": metrics["val_macro_f1"],
+        "val_macro_f1": reached,
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu_seconds, 1),
         "epochs_trained": trained,

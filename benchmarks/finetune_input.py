@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from lesionflow.artifacts.images import SCHEMA, read_metadata, shard_name, write_taxonomy
-from lesionflow.compat.keras_backend import make_deterministic
+from lesionflow.compat.keras_randomness import make_deterministic
 from lesionflow.data.pixels import load_pixels
 from lesionflow.models.classifier import build_core, set_trainable
 from lesionflow.recipe import QUICK
@@ -79,7 +79,8 @@ def main() -> None:
     examples = Examples(pixels, labels, np.ones(len(labels), np.float32), draws)
 
     make_deterministic(0)
-    from lesionflow.training.epochs import EpochBatches, steps_per_epoch, training_model
+    from lesionflow.training.batches import EpochBatches, steps_per_epoch
+    from lesionflow.training.network import training_model
 
     core = build_core(QUICK.backbone, QUICK.input_size, QUICK.dropout, len(HAM10000.codes))
     set_trainable(core, QUICK.backbone, QUICK.partial.trainable, pretrained=True)

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from lesionflow.artifacts.model_folder import model_file, read_calibration, write_labels
-from lesionflow.components.export import onnx_model, saved_model
-from lesionflow.components.export.export import SERVED, export
+from lesionflow.components.export.export import export
+from lesionflow.components.export.formats import onnx, saved_model
 from lesionflow.components.ingest.convert import convert
 from lesionflow.data.image_problem import ImageProblem
 from lesionflow.data.pixels import decode
@@ -110,13 +110,13 @@ def doors(bundle: Path) -> dict[str, Ask]:
 
     def served(encoded: bytes) -> np.ndarray:
         asked = {saved_model.BYTES_SIGNATURE: [encoded]}
-        return saved_model.ask(bundle / SERVED, asked)[saved_model.BYTES_SIGNATURE]["probabilities"][0]
+        return saved_model.ask(bundle / "saved_model", asked)[saved_model.BYTES_SIGNATURE]["probabilities"][0]
 
-    def onnx(encoded: bytes) -> np.ndarray:
+    def by_onnx(encoded: bytes) -> np.ndarray:
         pixels = decode(encoded, model.decode_size)[None].astype(np.float32)
-        return onnx_model.ask(bundle / "model.onnx", pixels)[0]
+        return onnx.ask(bundle / "model.onnx", pixels)[0]
 
-    return {"predict": predict, "ingest": ingest, "SavedModel": served, "ONNX": onnx}
+    return {"predict": predict, "ingest": ingest, "SavedModel": served, "ONNX": by_onnx}
 
 
 def compare(ask: Ask, encoded: bytes, expected: np.ndarray | None) -> str:

@@ -229,9 +229,9 @@ def victim(task: dict[str, Any], saving: tuple[int, float] | None) -> None:
     """
     from lesionflow.components.finetune.finetune import finetune
     from lesionflow.runtime.step import run_step
-    from lesionflow.training import epochs
+    from lesionflow.training import callbacks
 
-    trained, write, count = epochs.BatchProgress.on_train_batch_end, Path.write_bytes, Counter[str]()
+    trained, write, count = callbacks.BatchProgress.on_train_batch_end, Path.write_bytes, Counter[str]()
 
     def tell(progress: Any, batch: int, logs: Any = None) -> None:
         trained(progress, batch, logs)
@@ -247,7 +247,7 @@ def victim(task: dict[str, Any], saving: tuple[int, float] | None) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("SIGKILL did not come")
 
-    epochs.BatchProgress.on_train_batch_end = tell  # pyright: ignore[reportAttributeAccessIssue]
+    callbacks.BatchProgress.on_train_batch_end = tell  # pyright: ignore[reportAttributeAccessIssue]
     Path.write_bytes = write_some  # pyright: ignore[reportAttributeAccessIssue]
     run_step("finetune-partial", finetune, **task)
 

@@ -24,7 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from lesionflow.compat.keras_backend import compile_with_xla, make_deterministic, prepare, untuned
+from lesionflow.compat.keras_backend import compile_with_xla, prepare
+from lesionflow.compat.keras_randomness import make_deterministic
+from lesionflow.compat.tensorflow_graph import untuned
+from lesionflow.models.acceleration import accelerate
 from lesionflow.models.acceleration.folding import folded
 from lesionflow.models.acceleration.program import compiled_core, core_shards
 from lesionflow.models.classifier import build_core, set_trainable
@@ -41,13 +44,13 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     make_deterministic(0)
     import keras
 
-    from lesionflow.training import epochs as training
-    from lesionflow.training.epochs import EpochBatches, steps_per_epoch, training_model
+    from lesionflow.training.batches import EpochBatches, steps_per_epoch
+    from lesionflow.training.network import training_model
 
     def fixed_shards(batch_size: int) -> int:
         return shards
 
-    training.core_shards = fixed_shards
+    accelerate.core_shards = fixed_shards  # pyright: ignore[reportPrivateImportUsage]
 
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (images, QUICK.input_size, QUICK.input_size, 3), np.uint8)
@@ -66,7 +69,7 @@ def measure(images: int, epochs: int, shards: int) -> Times:
     def as_it_is(core: keras.Model) -> keras.Model:
         return core
 
-    training.folded = as_it_is
+    accelerate.folded = as_it_is  # pyright: ignore[reportPrivateImportUsage]
     unfolded = training_model(another_core(), QUICK, QUICK.partial, steps)
     bare_core = another_core()
     inputs = keras.Input(core.input_shape[1:])

@@ -11,8 +11,10 @@ import time
 import numpy as np
 from recipes import recipe
 
-from lesionflow.compat.keras_backend import make_deterministic, prepare, training_devices
+from lesionflow.compat.keras_backend import prepare
+from lesionflow.compat.keras_randomness import make_deterministic
 from lesionflow.recipe import Phase, PhaseName, Recipe
+from lesionflow.training.device_plan import training_devices
 
 SHAPES = [tuple(map(int, text.split(","))) for text in sys.argv[1:]] or [(192, 32)]
 IMAGES = int(os.environ.get("FIT_IMAGES", "6400"))
@@ -23,8 +25,10 @@ FED = 40
 def measure(chosen: Recipe) -> str:
     """Train two epochs of the partial step."""
     from lesionflow.models.classifier import build_core, set_trainable
-    from lesionflow.training.epochs import EpochBatches, steps_per_epoch, train, training_model
+    from lesionflow.training.batches import EpochBatches, steps_per_epoch
+    from lesionflow.training.epochs import train
     from lesionflow.training.mixing import Mixing
+    from lesionflow.training.network import training_model
     from lesionflow.training.sampling import Examples
 
     random = np.random.default_rng(0)

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def train_fold(kit: Path, out: Path, job: Job, weights: str, smoke: bool) -> Non
             start=start,
         )
         print(
-            json.dumps({"fold": fold, "phase": phase, "so_far_s": round(time.time() - began, 1), **metrics}), flush=True
+            json.dumps({"fold": fold, "phase": phase, "so_far_s": round(time.time() - began, 1), **asdict(metrics)}),
+            flush=True,
         )
         start = model
         if phase != "head":

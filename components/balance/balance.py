@@ -1,5 +1,6 @@
 """The balanced training table: how often each row is drawn, or how much its loss weighs."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,20 @@ from lesionflow.runtime.files import write_text
 from lesionflow.runtime.progress import report
 
 
+@dataclass(frozen=True)
+class Balanced:
+    """What balancing did; the metadata of the balanced table."""
+
+    strategy: str
+    before: dict[str, int]
+    """Images of each class."""
+    after: dict[str, float]
+    """Images of each class as training sees them."""
+
+
 def balance_table(
     train: str | Path, balanced: str | Path, picture: str | Path, *, recipe: str = "published", strategy: str = ""
-) -> dict[str, Any]:
+) -> Balanced:
     """Write the training table with `weight` and `sampling_weight` per row, and a page that shows what changed.
 
     Args:
@@ -26,9 +38,6 @@ def balance_table(
         picture: where to write the page.
         recipe: a preset, a file, or the recipe itself; its `balance` is the strategy.
         strategy: overrules the recipe's, if not empty.
-
-    Returns:
-        Metrics: `strategy`, `before` (images per class) and `after` (images per class as training sees them).
 
     Raises:
         UserError: an unknown strategy or recipe, or a table that is not a training table.
@@ -51,7 +60,7 @@ def balance_table(
     counted = {str(label): round(float(after[label]), 1) for label in before.index}
     write_text(picture, _draw_page(strategy, images, counted))
     report("headline", text=f"{strategy}, largest to smallest class {_ratio(before)} → {_ratio(after)}")
-    return {"strategy": strategy, "before": images, "after": counted}
+    return Balanced(strategy, images, counted)
 
 
 def _ratio(sizes: "pd.Series[Any]") -> str:
@@ -59,7 +68,7 @@ def _ratio(sizes: "pd.Series[Any]") -> str:
 
 
 def _draw_page(strategy: str, before: dict[str, int], after: dict[str, float]) -> str:
-    """A page with one bar per class before and after."""
+    """Draw a page with one bar per class before and after."""
     title = f"Training images before and after balancing ({strategy})"
     bars = class_bars(
         {"before": before, "after": {label: round(value) for label, value in after.items()}}, title, "images"

@@ -23,11 +23,13 @@ def balance(
         recipe: a preset, a YAML or JSON file, or the YAML or JSON itself; its balance is the strategy.
         strategy: name of a balance strategy; empty for the recipe's.
     """
+    from dataclasses import asdict
+
     from lesionflow.components.balance.balance import balance_table
     from lesionflow.runtime.files import finite
     from lesionflow.runtime.step import run_step
 
-    facts = run_step(
+    result = run_step(
         "balance",
         balance_table,
         train.path,
@@ -36,4 +38,4 @@ def balance(
         recipe=recipe,
         strategy=strategy,
     )
-    balanced.metadata.update(finite(facts))
+    balanced.metadata.update(finite(asdict(result)))

@@ -30,8 +30,10 @@ def export(
         bundle: the model folder with calibration.json, saved_model/1/ and model.onnx beside the model.
         gate_verdict: the gate's answer; makes this step wait for it.
     """
+    from dataclasses import asdict
+
     from lesionflow.components.export.export import export as run
     from lesionflow.runtime.step import run_step
 
     result = run_step("export", run, model=model.path, evaluation=evaluation.path, bundle=bundle.path)
-    bundle.metadata.update(result.facts)
+    bundle.metadata.update(asdict(result))

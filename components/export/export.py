@@ -1,25 +1,24 @@
 """The model as others can use it: one bundle, checked against the Keras model before it counts."""
 
 import importlib.util
-import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lesionflow.artifacts.evaluation import read_evaluation
 from lesionflow.artifacts.model_folder import (
     CALIBRATION,
-    ONNX,
-    SAVED_MODEL,
     Calibration,
     checked_calibration,
     model_file,
 )
-from lesionflow.components.export import onnx_model, saved_model
+from lesionflow.compat.keras_backend import choose_tensorflow
+from lesionflow.components.export.export_format import Network, Pictures
+from lesionflow.components.export.formats import FORMATS
 from lesionflow.components.export.pictures import encoded_pictures
 from lesionflow.data.pixels import decode
 from lesionflow.errors import UserError
@@ -34,19 +33,21 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Largest difference of a probability between the exports and the Keras model."""
-SERVED = Path(SAVED_MODEL, "1")
-"""TensorFlow Serving wants a folder of versions named by numbers; it is told the folder above."""
 
 
 @dataclass(frozen=True)
 class Exported:
     """What the adapter shows in the KFP UI."""
 
-    facts: dict[str, Any]
+    temperature: float
+    reasons: list[str]
+    """Why something is missing."""
+    largest_differences: dict[str, float]
+    """Export -> largest difference of a probability from the Keras model's."""
 
 
 def export(model: str | Path, evaluation: str | Path, bundle: str | Path) -> Exported:
-    """Write a bundle: the model folder, its calibration, and the model as a SavedModel and as ONNX.
+    """Write a bundle: the model folder, its calibration, and the model in each of `formats`.
 
     Where TensorFlow or tf2onnx is not installed, the bundle says so and lacks what needs it.
 
@@ -66,7 +67,10 @@ def export(model: str | Path, evaluation: str | Path, bundle: str | Path) -> Exp
     with whole_folder(bundle) as folder:
         # The model may be a bundle already: what is exported anew must not mix with it.
         shutil.copytree(
-            model, folder, ignore=shutil.ignore_patterns(CALIBRATION, SAVED_MODEL, ONNX), dirs_exist_ok=True
+            model,
+            folder,
+            ignore=shutil.ignore_patterns(CALIBRATION, *(each.place for each in FORMATS.values())),
+            dirs_exist_ok=True,
         )
         differences, missing = _write_exports(folder, calibration)
         reasons += missing
@@ -83,11 +87,11 @@ def export(model: str | Path, evaluation: str | Path, bundle: str | Path) -> Exp
     tell("headline", text=f"{written}; temperature {calibration.temperature:.3g}")
     for reason in reasons:
         print(reason, flush=True)
-    return Exported({"temperature": calibration.temperature, "reasons": reasons, "largest_differences": differences})
+    return Exported(calibration.temperature, reasons, differences)
 
 
 def _calibration(document: dict[str, Any], where: str) -> tuple[Calibration, list[str]]:
-    """What the evaluation says, and in words what it does not say."""
+    """Read what the evaluation says, and tell in words what it does not say."""
     temperature = _metric(document, "calibration", "temperature")
     threshold = _metric(document, "abstention", "threshold")
     reasons: list[str] = []
@@ -106,45 +110,49 @@ def _metric(document: dict[str, Any], section: str, name: str) -> object:
 def _write_exports(folder: Path, calibration: Calibration) -> tuple[dict[str, float], list[str]]:
     """Write what can be written and compare it: export -> largest difference; and why one is missing."""
     if _absent("tensorflow"):
-        return {}, ["TensorFlow is not installed here, so there is no SavedModel and no ONNX file."]
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "tensorflow"  # the model is the same under every backend
+        names = " and no ".join(each.about for each in FORMATS.values())
+        return {}, [f"TensorFlow is not installed here, so there is no {names}."]
+    choose_tensorflow()  # the model is the same under every backend
     loaded = load_model(folder)
     import keras
 
     if keras.backend.backend() != "tensorflow":
         raise UserError("A model can be exported with Keras on TensorFlow only; set KERAS_BACKEND=tensorflow.")
-    network = _after_resize(loaded)
-    size = loaded.decode_size
-    encoded = encoded_pictures(size)
-    pixels = np.stack([decode(picture, size) for picture in encoded])
+    network = Network(_after_resize(loaded), loaded.decode_size, loaded.labels, calibration)
+    encoded = encoded_pictures(network.size)
+    pixels = np.stack([decode(picture, network.size) for picture in encoded])
     expected = scale(loaded.predict(pixels), calibration.temperature)
+    pictures = Pictures(encoded, pixels.astype(np.float32))
     differences: dict[str, float] = {}
+    reasons: list[str] = []
+    for each in FORMATS.values():
+        if missing := [name for name in each.needs if _absent(name)]:
+            reasons.append(f"There is no {each.about}: {', '.join(missing)} is not installed here.")
+            continue
+        each.write(network, folder / each.place)
+        for what, probabilities in each.answers(folder / each.place, pictures).items():
+            differences[what] = _difference(what, probabilities, expected)
+    return differences, reasons
 
-    def compare(what: str, probabilities: Any) -> None:
-        differences[what] = float(np.abs(probabilities - expected).max())
-        if not differences[what] <= TOLERANCE:  # so that NaN is refused too
-            raise UserError(
-                f"The exported {what} gives probabilities that differ from the Keras model's by up to "
-                f"{differences[what]:.2g} (at most {TOLERANCE:g} is accepted); nothing was exported, use the versions "
-                "of TensorFlow, Keras, Pillow and tf2onnx that lesionflow's lock names."
-            )
 
-    floats = pixels.astype(np.float32)
-    saved_model.write_saved_model(network, size, calibration, loaded.labels, folder / SERVED)
-    questions = {saved_model.PIXELS_SIGNATURE: floats, saved_model.BYTES_SIGNATURE: encoded}
-    answers = saved_model.ask(folder / SERVED, questions)
-    compare("SavedModel", answers[saved_model.PIXELS_SIGNATURE]["probabilities"])
-    compare("SavedModel with encoded images", answers[saved_model.BYTES_SIGNATURE]["probabilities"])
-    if missing := [name for name in ("tf2onnx", "onnx", "onnxruntime") if _absent(name)]:
-        return differences, [f"There is no ONNX file: {', '.join(missing)} is not installed here."]
-    onnx_model.write_onnx(network, size, calibration, folder / ONNX)
-    compare("ONNX", onnx_model.ask(folder / ONNX, floats))
-    return differences, []
+def _difference(what: str, probabilities: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Compare an export's answers with the Keras model's.
+
+    Raises:
+        UserError: they differ by more than `TOLERANCE`.
+    """
+    difference = float(np.abs(probabilities - expected).max())
+    if not difference <= TOLERANCE:  # so that NaN is refused too
+        raise UserError(
+            f"The exported {what} gives probabilities that differ from the Keras model's by up to "
+            f"{difference:.2g} (at most {TOLERANCE:g} is accepted); nothing was exported, use the versions "
+            "of TensorFlow, Keras, Pillow and tf2onnx that lesionflow's lock names."
+        )
+    return difference
 
 
 def _after_resize(loaded: LoadedModel) -> "keras.Model":
-    """The model from the network's own size on: servers get pixels of that size from the decoder."""
+    """Make the model from the network's own size on: servers get pixels of that size from the decoder."""
     import keras
 
     names = [layer.name for layer in loaded.model.layers]

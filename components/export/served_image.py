@@ -107,7 +107,7 @@ def _padded(raw: Any) -> Any:
 
 
 def _length(raw: Any) -> Any:
-    """Of padded bytes, without that zero."""
+    """Length of padded bytes, without that zero."""
     import tensorflow as tf
 
     return tf.size(raw, tf.int64) - 1

@@ -35,11 +35,13 @@ def finetune(
         checkpoints: Folder, or gs:// or s3:// prefix, in which each epoch is saved and resumed from; empty for none.
         start: Model of the phase before; for partial and full.
     """
+    from dataclasses import asdict
+
     from lesionflow.components.finetune.finetune import finetune as logic
     from lesionflow.runtime.files import finite
     from lesionflow.runtime.step import run_step
 
-    facts = run_step(
+    reached = run_step(
         f"finetune-{phase}",
         logic,
         images.path,
@@ -54,4 +56,4 @@ def finetune(
         checkpoints,
         start.path if start else None,
     )
-    model.metadata.update(finite(facts))
+    model.metadata.update(finite(asdict(reached)))

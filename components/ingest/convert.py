@@ -1,6 +1,5 @@
 """Originals to stored images: decode, check, downscale, on all cores."""
 
-import ctypes
 import hashlib
 import io
 import multiprocessing
@@ -9,7 +8,6 @@ import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
@@ -17,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from joblib import cpu_count
 from PIL import Image
 
+from lesionflow.compat.process import keep_freed_memory
 from lesionflow.data.image_kind import ENDINGS
 from lesionflow.data.image_problem import ImageProblem, unreadable
 from lesionflow.data.image_reader import ReadImage, read_file, read_image, share_budget
@@ -25,7 +24,6 @@ from lesionflow.data.source import UNREADABLE, Entry
 
 _QUALITY = 95
 _BATCH = 16  # images per message between processes: small beside a shard, large beside a message's cost
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -122,19 +120,8 @@ def _open_zip(path: str) -> zipfile.ZipFile:
 
 def _start_worker(budget: PixelBudget) -> None:
     share_budget(budget)
-    _keep_memory()
+    keep_freed_memory()
     _die_with_parent()
-
-
-def _keep_memory() -> None:
-    """Let glibc keep freed memory instead of handing every image's megabytes back to the system.
-
-    Fetching them again, page by page, costs a fifth of the whole conversion.
-    """
-    with suppress(AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 2**25)
-        mallopt(_M_TRIM_THRESHOLD, 2**28)
 
 
 def _die_with_parent() -> None:

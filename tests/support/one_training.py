@@ -13,7 +13,9 @@ import numpy as np
 from small_data import Data
 
 from lesionflow.compat import keras_backend
-from lesionflow.models.acceleration.device_plan import Device, Plan
+from lesionflow.compat.keras_backend import Device
+from lesionflow.training import device_plan
+from lesionflow.training.device_plan import Plan
 
 
 def virtual_cpus(count: int) -> None:
@@ -36,7 +38,7 @@ def main() -> None:
     for name, run in settings["runs"].items():
         chosen = Plan(tuple(map(Device, run.pop("devices", []))), run.pop("precision", "float32"))
         gpus = [Device("gpu:0")] if run.pop("xla", False) else []
-        keras_backend.plan = lambda *_, chosen=chosen: chosen
+        device_plan.plan = lambda *_, chosen=chosen: chosen
         keras_backend.gpus = lambda gpus=gpus: gpus
         model = Path(settings["folder"], name)
         data.finetune(model, **run)

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,4 +74,4 @@ class Data:
         """Run a step on this data, from scratch unless told otherwise."""
         recipe = yaml.safe_dump({**RECIPE, **options.pop("changes", {})})
         arguments = {"recipe": recipe, "weights": "none", "seed": 3, **options}
-        return finetune(str(self.images), str(self.train), str(self.validation), str(model), phase, **arguments)
+        return asdict(finetune(str(self.images), str(self.train), str(self.validation), str(model), phase, **arguments))

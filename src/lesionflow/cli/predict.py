@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lesionflow.compat.process import errors_into
 from lesionflow.errors import UserError
 
 
@@ -38,21 +39,14 @@ def predict(
 
 @contextmanager
 def _quiet_libraries() -> Generator[None]:
-    """Hide what native code writes to file descriptor 2, unless the block breaks.
-
-    TensorFlow 2.21 greets with several lines before any of its log-level variables takes effect.
-    """
-    kept = os.dup(2)
+    """Hide what native code writes to file descriptor 2, unless the block breaks."""
     with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
         try:
-            yield
+            with errors_into(hidden):
+                yield
         except (UserError, KeyboardInterrupt):
             raise
         except BaseException:
             hidden.seek(0)
-            os.write(kept, hidden.read())
+            os.write(2, hidden.read())
             raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

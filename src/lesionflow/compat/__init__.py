@@ -1,1 +1,1 @@
-"""What is private, patched or process-wide of Keras, TensorFlow and KFP."""
+"""What is private, patched or process-wide of Keras, TensorFlow, KFP and Python: each with why."""

@@ -21,6 +21,7 @@ from kfp import local
 from kfp.dsl.graph_component import GraphComponent
 from kfp.local import docker_task_handler
 
+from lesionflow.compat.process import files_open_to_group
 from lesionflow.errors import UserError
 from lesionflow.local.backend import SAVING, LocalRunner, RunPlace
 from lesionflow.pipelines.images import with_images
@@ -95,18 +96,16 @@ class ContainerBackend:
                 _check_image(client, image)
             self._remove_containers(client)  # of a run that was killed
             settings = self._settings(client, place)
-        umask = os.umask(0)
-        os.umask(umask)
-        if os.getuid() == 0:  # the tasks are another user, of group 0
+        another_user = os.getuid() == 0  # whose group is 0
+        if another_user:
             _open_to_group(place)
-            os.umask(umask & ~0o070)
         kfps_own = docker_task_handler.run_docker_container
         docker_task_handler.run_docker_container = _WatchedContainer(events, self._memory).run
         try:
-            yield local.DockerRunner(**settings)
+            with files_open_to_group(another_user):
+                yield local.DockerRunner(**settings)
         finally:
             docker_task_handler.run_docker_container = kfps_own
-            os.umask(umask)
 
     def outlive(self, events: RunEvents, at_once: Callable[[], bool] | None) -> None:
         """Remove what is left of this workspace's containers; after an interrupt, what runs in them is told to end."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from kfp import local
 from kfp.dsl.graph_component import GraphComponent
 
+from lesionflow.compat.process import environment
 from lesionflow.local.backend import SAVING, LocalRunner, RunPlace
 from lesionflow.runtime import step_digest
 from lesionflow.runtime.events import BEGUN, RunEvents
@@ -36,17 +37,8 @@ class ProcessBackend:
     @contextmanager
     def runner(self, place: RunPlace, events: RunEvents) -> Generator[LocalRunner]:
         """A SubprocessRunner; its tasks inherit this process' environment."""
-        settings = place.task_environment
-        before = {name: os.environ.get(name) for name in settings}
-        os.environ.update(settings)
-        try:
+        with environment(place.task_environment):
             yield local.SubprocessRunner(use_venv=False)
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
 
     def outlive(self, events: RunEvents, at_once: Callable[[], bool] | None) -> None:
         """Wait for the tasks; after an interrupt, tell them to end, and then end what is left of their groups."""

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionflow.artifacts.model_folder import LABELS_FILE, model_file, read_labels
-from lesionflow.compat.keras_backend import compile_with_xla, prepare
+from lesionflow.compat.keras_backend import compile_with_xla
 from lesionflow.errors import UserError
-from lesionflow.models.acceleration.folding import folded
-from lesionflow.models.acceleration.program import compiled_core, core_shards
+from lesionflow.models.acceleration.accelerate import accelerate, prepare_for
 from lesionflow.models.classifier import CORE
 from lesionflow.taxonomy import Taxonomy
 
@@ -53,7 +52,7 @@ class LoadedModel:
         count = len(pixels)
         if count == 0:
             return np.empty((0, len(self.labels)), np.float32)
-        # Batch by batch, as `keras.Model.predict` may wait for tf.data's tuner: see `keras_backend.untuned`. All as
+        # Batch by batch, as `keras.Model.predict` may wait for tf.data's tuner: see `tensorflow_graph.untuned`. All as
         # large as the first, as TensorFlow would trace the network once more for a last one of another size: seconds.
         size = min(count, batch_size)
         rows = np.resize(np.arange(count), -(-count // size) * size).reshape(-1, size)
@@ -70,7 +69,7 @@ class LoadedModel:
         self.model.trainable = False  # else normalizations that have been trained could not be folded
 
         def inner(layer: Any) -> Any:
-            return compiled_core(folded(layer), core_shards(AT_ONCE), xla=False) if layer.name == CORE else layer
+            return accelerate(layer, AT_ONCE, learning=False).layer if layer.name == CORE else layer
 
         def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
             return layer(*args, **({} if layer.name == CORE else kwargs))
@@ -92,7 +91,7 @@ def load_model(folder: str | Path) -> LoadedModel:
     folder = Path(folder)
     taxonomy, decode_size = read_labels(folder)
     path = model_file(folder)
-    prepare(core_shards(AT_ONCE))
+    prepare_for(AT_ONCE)
     import keras
 
     try:

@@ -102,7 +102,7 @@ def _unavailable(published: PublishedWeights, why: str) -> UserError:
 
 
 def _reason(error: OSError) -> str:
-    """What is behind an exception of requests, whose own text names the address and its classes once more."""
+    """Find what is behind an exception of requests, whose own text names the address and its classes once more."""
     inner = error.args[0] if error.args else error
     inner = getattr(inner, "reason", inner)
     text = " ".join(str(inner if isinstance(inner, Exception) else error).split())

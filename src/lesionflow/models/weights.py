@@ -1,11 +1,9 @@
 """Weights from files, into a network and complete."""
 
-import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lesionflow.compat.keras_loading import complete_loading
 from lesionflow.errors import UserError
 from lesionflow.models.classifier import backbone_of
 
@@ -34,11 +32,3 @@ def load_backbone_weights(core: "keras.Model", path: Path) -> None:
             f"The starting weights {path} do not fit the backbone ({reason}); expected a .weights.h5 file "
             "written for the same network without its top."
         ) from error
-
-
-@contextmanager
-def complete_loading() -> Generator[None]:
-    """Let Keras raise UserWarning where it would only warn that layers keep their random weights."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*(Skipping|could not be loaded|not found)", category=UserWarning)
-        yield

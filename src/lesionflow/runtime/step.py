@@ -5,7 +5,6 @@ below are unset and only the error handling applies.
 """
 
 import fcntl
-import gc
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import ParamSpec, TypeVar
 
+from lesionflow.compat.process import collect_garbage_rarely, skip_last_collection, write_output_to
 from lesionflow.errors import GateRefused, Preempted, UserError
 from lesionflow.runtime.last_words import leave_last_words
 from lesionflow.runtime.progress import report
@@ -42,11 +42,11 @@ def run_step(step: str, action: Callable[P, T], *args: P.args, **kwargs: P.kwarg
         SystemExit: code 2 after a UserError, code 3 after a GateRefused, code 143 after a Preempted;
             their sentence goes to the log, to the progress file and to the pod's status, without a traceback.
     """
-    _write_output_to_log(step)
+    if folder := os.environ.get(LOG_VARIABLE):
+        write_output_to(Path(folder, f"{step}.log"))
     _end_with_runner()
     _heed_sigterm()
-    # Importing and tracing make millions of objects that stay: looking through them took 1.5 s of each TensorFlow step.
-    gc.set_threshold(100_000, 20, 100)
+    collect_garbage_rarely()
     started = time.monotonic()
     report("started", step=step, pid=os.getpid())
     try:
@@ -68,8 +68,7 @@ def run_step(step: str, action: Callable[P, T], *args: P.args, **kwargs: P.kwarg
         leave_last_words(step, f"{type(error).__name__}: {error}", 1)
         raise
     finally:
-        # Python looks through all objects once more as it ends, which took 2 s after TensorFlow: it skips frozen ones.
-        gc.freeze()
+        skip_last_collection()
     report("finished", step=step, seconds=time.monotonic() - started)
     return result
 
@@ -82,19 +81,6 @@ def _heed_sigterm() -> None:
 
     if os.getpid() == 1 and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, end)
-
-
-def _write_output_to_log(step: str) -> None:
-    """Send file descriptors 1 and 2 to the step's log, so that native libraries' output goes there too."""
-    folder = os.environ.get(LOG_VARIABLE)
-    if not folder:
-        return
-    log = os.open(Path(folder, f"{step}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
 
 
 def _end_with_runner() -> None:

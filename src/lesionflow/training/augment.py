@@ -22,7 +22,7 @@ _TURN = np.array([[0, 1, -1], [-1, 0, 1], [1, -1, 0]], np.float32) / math.sqrt(3
 
 
 def augment(images: Any, settings: Augmentation, size: int) -> Any:
-    """What a training model does to its input: the layers that the settings need, and no others.
+    """Augment the input of a training model: the layers that the settings need, and no others.
 
     Args:
         images: whole ones, shape (n, frame, frame, 3).
@@ -54,7 +54,7 @@ class _RandomImages(keras.layers.Layer):
         return self.change(images, cast(Any, ops.shape(images))[0]) if training else self.unchanged(images)
 
     def unchanged(self, images: Any) -> Any:
-        """What comes out when nothing trains."""
+        """Give what comes out when nothing trains."""
         return images
 
     def change(self, images: Any, count: Any) -> Any:

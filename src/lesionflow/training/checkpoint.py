@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from lesionflow import storage
 from lesionflow.errors import UserError
+from lesionflow.training.history import EpochRow
 
 STATE = "state"
 LOCK = "lock"
@@ -57,12 +58,12 @@ class Checkpoint:
     """All that the next epoch, or the rest of this one, needs."""
 
     weights: Arrays
-    """Of the model, in Keras' order."""
+    """Those of the model, in Keras' order."""
     optimizer: Arrays
     """Its variables, in Keras' order."""
     best: Arrays
     """The weights after the best epoch so far; those of the start, if no epoch was better."""
-    history: list[dict[str, Any]]
+    history: list[EpochRow]
     """One row for each finished epoch of this step."""
     start: float | None = None
     """Validation macro-F1 of what the step began with; None if that is not worth keeping."""
@@ -173,7 +174,7 @@ def _state(place: str | Path) -> str:
 
 
 def key(inputs: Mapping[str, Any], *arrays: NDArray[Any]) -> str:
-    """Digest of everything that a training is a function of.
+    """Digest everything that a training is a function of.
 
     Args:
         inputs: JSON-serialisable settings.

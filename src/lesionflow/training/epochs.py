@@ -1,134 +1,26 @@
-"""The training loop: fit one epoch, judge it on the validation images, save where we stand."""
+"""The training loop: fit one epoch, evaluate it on the validation images, save where we stand."""
 
-import math
-import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
-from lesionflow.compat.keras_backend import compile_with_xla, untuned, whole_shares
-from lesionflow.errors import Preempted, UserError
-from lesionflow.models.acceleration.folding import folded
-from lesionflow.models.acceleration.program import compiled_core, core_shards
-from lesionflow.recipe import Phase, PhaseName, Recipe
+from lesionflow.compat.keras_devices import whole_shares
+from lesionflow.compat.tensorflow_graph import untuned
+from lesionflow.errors import Preempted
+from lesionflow.recipe import PhaseName, Recipe
 from lesionflow.runtime.progress import report
-from lesionflow.training.augment import augment
-from lesionflow.training.checkpoint import Checkpoint
-from lesionflow.training.losses import make_loss
+from lesionflow.training.batches import EpochBatches, steps_per_epoch
+from lesionflow.training.callbacks import BatchProgress, Unaveraged
+from lesionflow.training.checkpoint import Arrays, Checkpoint
+from lesionflow.training.history import EpochRow
 from lesionflow.training.mixing import Mixing
-from lesionflow.training.optimizer import make_optimizer
 from lesionflow.training.part_epoch import EpochPart, assign, build_metrics, seed_generators, values
 from lesionflow.training.sampling import Examples, epoch_rows
-
-REPORT_SECONDS = 0.25
-
-
-class EpochBatches(keras.utils.PyDataset):
-    """The batches of one epoch: uint8 pixels, labels, and weights if any differs from 1."""
-
-    def __init__(
-        self,
-        examples: Examples,
-        rows: NDArray[np.int64],
-        batch_size: int,
-        mixing: Mixing | None = None,
-        first: int = 0,
-    ) -> None:
-        """Gather `rows` of `examples`, `batch_size` at a time; the last batch may be smaller.
-
-        Args:
-            examples: all of them.
-            rows: of the epoch, or of what is left of it.
-            batch_size: images in a batch.
-            mixing: mixes the images of each batch; the labels are shares of the classes then.
-            first: number in the epoch of the first of these batches.
-        """
-        super().__init__()
-        self.mixing = mixing
-        self.first = first
-        self.examples = examples
-        self.rows = rows
-        self.batch_size = batch_size
-        self.weighted = bool(np.any(examples.weight != 1))
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.rows) / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
-        batch = self.examples.pixels[rows], self.examples.labels[rows], self.examples.weight[rows]
-        if self.mixing:
-            batch = self.mixing.mix(self.first + index, *batch)
-        return batch if self.weighted else batch[:2]
-
-
-class Unaveraged(keras.callbacks.Callback):
-    """Keeps what the weights were before `fit`, as it ends, puts their moving average in their place."""
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Copy them."""
-        self.weights = values(cast(Any, self.model).trainable_variables)
-
-
-class BatchProgress(keras.callbacks.Callback):
-    """Reports the batches done in the step, a few times a second."""
-
-    def __init__(self, done: int, total: int) -> None:
-        """Continue from `done` of `total` batches."""
-        super().__init__()
-        self.done = done
-        self.total = total
-        self.reported = time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the batch."""
-        self.done += 1
-        now = time.monotonic()
-        if now - self.reported >= REPORT_SECONDS:
-            self.reported = now
-            report("progress", done=self.done, total=self.total)
-
-
-def steps_per_epoch(examples: Examples, recipe: Recipe) -> int:
-    """Batches in one epoch."""
-    return math.ceil(round(examples.sampling_weights.sum()) / recipe.batch_size)
-
-
-def training_model(
-    core: keras.Model,
-    recipe: Recipe,
-    phase: Phase,
-    steps: int,
-) -> keras.Model:
-    """The core behind its augmentation, compiled for one fine-tune step.
-
-    Args:
-        core: with the layers that train already chosen; or only its head, see `features.head_of`.
-        recipe: for the augmentation, the loss and the optimizer.
-        phase: for the learning rate.
-        steps: batches in one epoch.
-    """
-    if len(core.input_shape) == 2:
-        inputs = keras.Input(core.input_shape[1:], name="features")
-        model = keras.Model(inputs, core(inputs), name="training")
-    else:
-        inputs = keras.Input((recipe.decode_size, recipe.decode_size, 3), name="image")
-        called = compiled_core(folded(core), core_shards(recipe.batch_size))
-        model = keras.Model(inputs, called(augment(inputs, recipe.augmentation, recipe.input_size)), name="training")
-    model.compile(
-        optimizer=make_optimizer(recipe, phase, steps),
-        loss=make_loss(recipe),  # pyright: ignore[reportArgumentType]
-        metrics=["accuracy"],
-        jit_compile=compile_with_xla(),  # pyright: ignore[reportArgumentType]
-    )
-    # Without this a checkpoint could not be restored: the optimizer makes its variables on first use.
-    model.optimizer.build(model.trainable_variables)
-    return model
+from lesionflow.training.validation import validate
 
 
 def train(
@@ -153,7 +45,7 @@ def train(
     Args:
         model: from `training_model`.
         examples: what it learns from.
-        validation: what each epoch is judged on, by macro-F1.
+        validation: what each epoch is evaluated on, by macro-F1.
         recipe: for the batch size and the number of epochs.
         phase: name of the step.
         seed: of the order of rows, the augmentation and the dropout.
@@ -167,106 +59,125 @@ def train(
     Raises:
         Preempted: it was asked to stop, and there was more to train.
     """
-    epochs = recipe.phase(phase).epochs
-    steps = steps_per_epoch(examples, recipe)
-    if checkpoint is None:
-        start = None if phase == PhaseName.HEAD else judge(model, validation)[1]
-        checkpoint = Checkpoint(values(model.weights), [], best=values(model.weights), history=[], start=start)
-        if start is not None:
-            print(f"{phase} starts with val macro-F1 {start:.3f}", flush=True)
-    else:
-        assign(model.weights, checkpoint.weights)
-        assign(model.optimizer.variables, checkpoint.optimizer)
-    history = list(checkpoint.history)
-    begun = checkpoint.under_way
-    progress = BatchProgress(len(history) * steps + (begun.batches if begun else 0), epochs * steps)
-    unaveraged = Unaveraged()
-    first = len(history)
-    for epoch in range(first, epochs):
-        part = EpochPart(model, checkpoint.under_way, asked_to_stop)
-        _reseed(model, seed, epoch)
-        rows = epoch_rows(examples.sampling_weights, seed, epoch)
-        rows = np.resize(rows, whole_shares(len(rows)))  # filled up with the first ones
-        left = rows[part.batches * recipe.batch_size :]
-        mixing = None
-        if recipe.mix != "none":
-            mixing = Mixing(recipe.mix, recipe.mix_alpha, seed, epoch, model.output_shape[-1])
-        batches = EpochBatches(examples, left, recipe.batch_size, mixing, part.batches)
-        if epoch == first:
-            build_metrics(model, batches[0])
-        # Keras would shuffle the batches by Python's global random state.
-        fitted = model.fit(untuned(batches), shuffle=False, verbose=0, callbacks=[progress, part, unaveraged])  # pyright: ignore[reportArgumentType]
-        if recipe.ema:
-            assign(model.trainable_variables, unaveraged.weights)
-        if part.batches * recipe.batch_size < len(rows):
-            state = {"weights": values(model.weights), "optimizer": values(model.optimizer.variables)}
-            save(replace(checkpoint, **state, under_way=part.under_way()))
-            raise Preempted(f"Stopped by SIGTERM in epoch {epoch + 1} after batch {part.batches} of {steps}.")
-        logs = cast(dict[str, list[float]], fitted.history)
-        rate = np.asarray(keras.ops.convert_to_numpy(model.optimizer.learning_rate)).item()
-        if recipe.ema:
-            model.optimizer.finalize_variable_values(model.trainable_variables)
-            # On JAX weight and average are now one buffer, which `predict` would give away: a copy, then.
-            assign(model.trainable_variables, values(model.trainable_variables))
-        val_loss, val_macro_f1 = judge(model, validation)
-        best = values(model.weights) if val_macro_f1 > checkpoint.reached[1] else checkpoint.best
-        if recipe.ema:
-            assign(model.trainable_variables, unaveraged.weights)
-        history.append(
-            {
-                "phase": phase,
-                "epoch": epoch + 1,
-                "loss": logs["loss"][0],
-                "accuracy": logs["accuracy"][0],
-                "val_loss": val_loss,
-                "val_macro_f1": val_macro_f1,
-                "learning_rate": rate,
-                "seconds": part.seconds,
-            }
-        )
-        now = values(model.weights), values(model.optimizer.variables)
-        checkpoint = Checkpoint(*now, best, history, checkpoint.start)
-        save(checkpoint)
-        report("epoch", phase=phase, epoch=epoch + 1, epochs=epochs, loss=logs["loss"][0], val_macro_f1=val_macro_f1)
-        print(  # into the step's log
-            f"{phase} epoch {epoch + 1}/{epochs}: loss {logs['loss'][0]:.4f}, accuracy {logs['accuracy'][0]:.3f}, "
-            f"val_loss {val_loss:.4f}, val macro-F1 {val_macro_f1:.3f}, {history[-1]['seconds']:.1f} s",
-            flush=True,
-        )
-        if asked_to_stop() and epoch + 1 < epochs:
-            raise Preempted(f"Stopped by SIGTERM after epoch {epoch + 1} of {epochs}.")
+    run = _Run(model, examples, validation, recipe, phase, seed, save, asked_to_stop)
+    checkpoint = run.begin(checkpoint)
+    batches = len(checkpoint.history) * run.steps + (checkpoint.under_way.batches if checkpoint.under_way else 0)
+    progress = BatchProgress(batches, run.epochs * run.steps)
+    first = len(checkpoint.history)
+    for epoch in range(first, run.epochs):
+        checkpoint = run.train_epoch(checkpoint, progress, fresh=epoch == first)
+        if asked_to_stop() and epoch + 1 < run.epochs:
+            raise Preempted(f"Stopped by SIGTERM after epoch {epoch + 1} of {run.epochs}.")
     assign(model.weights, checkpoint.best)
     return checkpoint
 
 
-def judge(model: keras.Model, validation: Examples) -> tuple[float, float]:
-    """Loss (mean over images) and macro-F1 over all classes; a class that is never met counts 0.
+@dataclass(frozen=True)
+class _Run:
+    """What all epochs of a step share."""
 
-    Raises:
-        UserError: the training diverged.
-    """
-    probabilities = outputs(model, validation)
-    count = len(probabilities)
-    if not np.isfinite(probabilities).all():
-        raise UserError(
-            "The training diverged: the model gives NaN for validation images; "
-            "lower the learning rate of this step in the recipe."
+    model: Any
+    examples: Examples
+    validation: Examples
+    recipe: Recipe
+    phase: str
+    seed: int
+    save: Callable[[Checkpoint], None]
+    asked_to_stop: Callable[[], bool]
+
+    @property
+    def epochs(self) -> int:
+        return self.recipe.phase(self.phase).epochs
+
+    @property
+    def steps(self) -> int:
+        return steps_per_epoch(self.examples, self.recipe)
+
+    def begin(self, checkpoint: Checkpoint | None) -> Checkpoint:
+        """Put the model where the checkpoint stands; without one, evaluate what the step starts from."""
+        model = self.model
+        if checkpoint:
+            assign(model.weights, checkpoint.weights)
+            assign(model.optimizer.variables, checkpoint.optimizer)
+            return checkpoint
+        start = None if self.phase == PhaseName.HEAD else validate(model, self.validation)[1]
+        if start is not None:
+            print(f"{self.phase} starts with val macro-F1 {start:.3f}", flush=True)
+        return Checkpoint(values(model.weights), [], best=values(model.weights), history=[], start=start)
+
+    def train_epoch(self, before: Checkpoint, progress: BatchProgress, fresh: bool) -> Checkpoint:
+        """Train the epoch after a checkpoint, or the rest of it.
+
+        Args:
+            before: where the training stands.
+            progress: counts the batches.
+            fresh: whether this is the first epoch of this process.
+        """
+        model, recipe, epoch = self.model, self.recipe, len(before.history)
+        part, unaveraged = EpochPart(model, before.under_way, self.asked_to_stop), Unaveraged()
+        _reseed(model, self.seed, epoch)
+        rows = epoch_rows(self.examples.sampling_weights, self.seed, epoch)
+        rows = np.resize(rows, whole_shares(len(rows)))  # filled up with the first ones
+        batches = self._batches(rows, part.batches, epoch)
+        if fresh:
+            build_metrics(model, batches[0])
+        # Keras would shuffle the batches by Python's global random state.
+        fitted = model.fit(untuned(batches), shuffle=False, verbose=0, callbacks=[progress, part, unaveraged])
+        if recipe.ema:
+            assign(model.trainable_variables, unaveraged.weights)
+        if part.batches * recipe.batch_size < len(rows):
+            state = {"weights": values(model.weights), "optimizer": values(model.optimizer.variables)}
+            self.save(replace(before, **state, under_way=part.under_way()))
+            raise Preempted(f"Stopped by SIGTERM in epoch {epoch + 1} after batch {part.batches} of {self.steps}.")
+        logs = cast(dict[str, list[float]], fitted.history)
+        rate = np.asarray(keras.ops.convert_to_numpy(model.optimizer.learning_rate)).item()
+        val_loss, val_macro_f1, best = self._validate(before, unaveraged)
+        row = EpochRow(
+            phase=self.phase,
+            epoch=epoch + 1,
+            loss=logs["loss"][0],
+            accuracy=logs["accuracy"][0],
+            val_loss=val_loss,
+            val_macro_f1=val_macro_f1,
+            learning_rate=rate,
+            seconds=part.seconds,
         )
-    every = list(range(probabilities.shape[1]))
-    of_truth = probabilities[np.arange(count), validation.labels]
-    loss = -np.log(np.maximum(of_truth, keras.config.epsilon())).mean()  # clipped as Keras clips the training loss
-    predicted = probabilities.argmax(axis=1)
-    macro_f1 = f1_score(validation.labels, predicted, labels=every, average="macro", zero_division=0)  # pyright: ignore[reportArgumentType]
-    return float(loss), float(macro_f1)
+        now = values(model.weights), values(model.optimizer.variables)
+        checkpoint = Checkpoint(*now, best, [*before.history, row], before.start)
+        self.save(checkpoint)
+        self._tell(row)
+        return checkpoint
 
+    def _batches(self, rows: NDArray[np.int64], done: int, epoch: int) -> EpochBatches:
+        """Gather the batches of an epoch after the first `done`."""
+        recipe = self.recipe
+        mixing = None
+        if recipe.mix != "none":
+            mixing = Mixing(recipe.mix, recipe.mix_alpha, self.seed, epoch, self.model.output_shape[-1])
+        return EpochBatches(self.examples, rows[done * recipe.batch_size :], recipe.batch_size, mixing, done)
 
-def outputs(model: keras.Model, examples: Examples, batch_size: int = 64) -> NDArray[np.float32]:
-    """What a model makes of all examples, outside training."""
-    # Not the array itself, which may be in a file, and of which Keras would make a tensor as large as the whole.
-    count, batch_size = len(examples.labels), whole_shares(batch_size)
-    # TensorFlow would trace the network once more for a last batch of another size: seconds.
-    rows = np.resize(np.arange(count), -(-count // batch_size) * batch_size)
-    return model.predict(untuned(EpochBatches(examples, rows, batch_size)), verbose=0)[:count]  # pyright: ignore[reportArgumentType]
+    def _validate(self, before: Checkpoint, unaveraged: Unaveraged) -> tuple[float, float, Arrays]:
+        """Evaluate the epoch, by the average of the weights if the recipe wants one: loss, macro-F1, best weights."""
+        model, averaged = self.model, bool(self.recipe.ema)
+        if averaged:
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+            # On JAX weight and average are now one buffer, which `predict` would give away: a copy, then.
+            assign(model.trainable_variables, values(model.trainable_variables))
+        val_loss, val_macro_f1 = validate(model, self.validation)
+        best = values(model.weights) if val_macro_f1 > before.reached[1] else before.best
+        if averaged:
+            assign(model.trainable_variables, unaveraged.weights)
+        return val_loss, val_macro_f1, best
+
+    def _tell(self, row: EpochRow) -> None:
+        """Say how the epoch went, to the display and into the step's log."""
+        epoch, loss, reached = row["epoch"], row["loss"], row["val_macro_f1"]
+        report("epoch", phase=self.phase, epoch=epoch, epochs=self.epochs, loss=loss, val_macro_f1=reached)
+        print(
+            f"{self.phase} epoch {epoch}/{self.epochs}: loss {loss:.4f}, accuracy {row['accuracy']:.3f}, "
+            f"val_loss {row['val_loss']:.4f}, val macro-F1 {reached:.3f}, {row['seconds']:.1f} s",
+            flush=True,
+        )
 
 
 def _reseed(model: keras.Model, seed: int, epoch: int) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from lesionflow.models.classifier import backbone_of
 from lesionflow.models.deployable import fit_to_input
 from lesionflow.recipe import Augmentation, Recipe
-from lesionflow.training.epochs import outputs
 from lesionflow.training.sampling import Examples
+from lesionflow.training.validation import outputs
 
 _STILL = Augmentation(rotation=0, horizontal_flip=False, zoom=0)
 
@@ -21,7 +21,7 @@ def features_stay(core: keras.Model, recipe: Recipe) -> bool:
 
 
 def head_of(core: keras.Model) -> keras.Model:
-    """The part of the core that follows the backbone, with its weights: features to probabilities."""
+    """Cut out the part of the core that follows the backbone, with its weights: features to probabilities."""
     inputs = keras.Input(backbone_of(core).output_shape[1:], name="features")
     outputs = inputs
     for layer in core.layers[2:]:
@@ -30,7 +30,7 @@ def head_of(core: keras.Model) -> keras.Model:
 
 
 def with_features(core: keras.Model, recipe: Recipe, examples: Examples) -> Examples:
-    """The examples with features, float32 of shape (n, channels), in the place of their pixels.
+    """Put features into the examples, float32 of shape (n, channels), in the place of their pixels.
 
     The backbone computes as it does outside training: without stochastic depth, for no layer of it learns.
     """

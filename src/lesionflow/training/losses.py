@@ -12,7 +12,7 @@ _SMALLEST = 1e-30
 
 
 def make_loss(recipe: Recipe) -> str | Callable[[Any, Any], Any]:
-    """What `compile` takes as the loss.
+    """Make what `compile` takes as the loss.
 
     Args:
         recipe: for `mix`.

@@ -15,7 +15,9 @@ Shares = NDArray[np.float32]
 class Mixing:
     """How the batches of one epoch are mixed: a pure function of the numbers here and of the batch's.
 
-    Done before the augmentation, which then treats both parts of an image alike.
+    Done before the augmentation, which then treats both parts of an image alike. Not `keras.layers.CutMix` or `MixUp`:
+    they keep a random state of their own instead, which a resumed training would have to restore, and leave the
+    weights of the loss out of the mixture.
     """
 
     kind: Literal["mixup", "cutmix"]

@@ -45,7 +45,7 @@ class EpochPart(keras.callbacks.Callback):
             self.trained.stop_training = True
 
     def under_way(self) -> UnderWay:
-        """What the next part goes on from; to be called after `fit`."""
+        """Note what the next part goes on from; to be called after `fit`."""
         return UnderWay(
             self.batches, self.seconds, values(seed_generators(self.trained)), values(self.trained.metrics_variables)
         )

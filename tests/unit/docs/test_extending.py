@@ -118,3 +118,24 @@ def test_a_step_compiles_and_runs(tmp_path: Path) -> None:
         "print(sorted(describe.component_spec.inputs), sorted(describe.component_spec.outputs))",
     )
     assert said == "['images'] ['counts']"
+
+
+@pytest.mark.slow
+def test_an_export_format_is_found_and_answers_as_the_network_does(tmp_path: Path) -> None:
+    said = tried(
+        tmp_path,
+        "An export format",
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from lesionflow.artifacts.model_folder import Calibration\n"
+        "from lesionflow.components.export.export_format import Network, Pictures\n"
+        "from lesionflow.components.export.formats import FORMATS\n"
+        "from lesionflow.models.classifier import build_core\n"
+        "core = build_core('tiny', 32, 0.1, 3)\n"
+        "pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)\n"
+        "new, place = FORMATS['frozen_graph'], Path('model.pb')\n"
+        "new.write(Network(core, 32, ('a', 'b', 'c'), Calibration()), place)\n"
+        "answer = new.answers(place, Pictures([], pixels))['frozen graph']\n"
+        "print(np.allclose(answer, core(pixels), atol=1e-5))",
+    )
+    assert said == "True"

@@ -17,9 +17,10 @@ import pytest
 from small_data import Data
 
 from lesionflow.artifacts.tables import write_table
+from lesionflow.compat.keras_backend import Device
 from lesionflow.data.pixels import load_pixels
-from lesionflow.models.acceleration.device_plan import Device, Plan, plan
 from lesionflow.models.loaded_model import load_model
+from lesionflow.training.device_plan import Plan, plan
 
 Outcomes = dict[str, dict[str, Any]]
 

@@ -149,7 +149,7 @@ def test_the_key_tells_apart_whatever_the_training_depends_on():
 STEP = """
 import json, sys
 from lesionflow.components.finetune.finetune import finetune
-print("resumed at epoch", finetune(**json.loads(sys.argv[1]))["resumed_at_epoch"])
+print("resumed at epoch", finetune(**json.loads(sys.argv[1])).resumed_at_epoch)
 """
 
 

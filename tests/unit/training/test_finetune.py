@@ -112,7 +112,7 @@ def test_pretrained_backbone_stays_as_it_is_while_the_head_trains(
     from lesionflow.models.weights import load_backbone_weights
 
     scores = iter([0.1, 0.2, 0.3])  # of the head's epoch, of the full step's start and of its epoch, which is kept
-    monkeypatch.setattr("lesionflow.training.epochs.judge", lambda *_: (1.0, next(scores)))
+    monkeypatch.setattr("lesionflow.training.epochs.validate", lambda *_: (1.0, next(scores)))
     start = build_core("tiny", SIZE, 0.2, 7)
     load_backbone_weights(start, tiny_weights)
     before = backbone_of(start).get_weights()
@@ -134,7 +134,7 @@ def test_the_best_epoch_by_validation_macro_f1_is_kept(
     data: Data, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     scores = iter([0.1, 0.2, 0.9, 0.1])  # of the start and three epochs
-    monkeypatch.setattr("lesionflow.training.epochs.judge", lambda *_: (1.0, next(scores)))
+    monkeypatch.setattr("lesionflow.training.epochs.validate", lambda *_: (1.0, next(scores)))
     epochs: list[checkpoints.Checkpoint] = []
     monkeypatch.setattr(checkpoints, "save", lambda _, state: epochs.append(state))
     metrics = data.finetune(
@@ -255,7 +255,7 @@ def test_the_model_takes_any_type_and_size_and_agrees_with_training_time(data: D
 
 
 def test_weights_reach_the_loss_and_draws_the_order(data: Data):
-    from lesionflow.training.epochs import EpochBatches
+    from lesionflow.training.batches import EpochBatches
     from lesionflow.training.sampling import Examples
 
     pixels = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)

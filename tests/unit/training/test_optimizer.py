@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from lesionflow.recipe import Phase, Recipe
-from lesionflow.training.optimizer import Adam, learning_rate, make_optimizer
+from lesionflow.training.optimizer import learning_rate, make_optimizer
 
 PHASE = Phase(epochs=4, learning_rate=0.1, trainable=1)
 
 
 def test_each_variable_steps_as_adam_does():
     import keras
+
+    from lesionflow.compat.keras_adam import Adam
 
     start = np.array([1.0, -2.0, 3.0], np.float32)
     variables = [keras.Variable(start), keras.Variable(start)]

@@ -18,7 +18,7 @@ from small_data import RECIPE, Data
 from lesionflow.errors import Preempted
 from lesionflow.models.classifier import CORE
 from lesionflow.models.loaded_model import load_model
-from lesionflow.training.epochs import BatchProgress
+from lesionflow.training.callbacks import BatchProgress
 
 pytestmark = pytest.mark.slow  # trains
 

@@ -15,7 +15,7 @@ from lesionflow.errors import Preempted
 from lesionflow.models.classifier import CORE
 from lesionflow.models.loaded_model import load_model
 from lesionflow.training import checkpoint as checkpoints
-from lesionflow.training.epochs import BatchProgress
+from lesionflow.training.callbacks import BatchProgress
 
 pytestmark = pytest.mark.slow  # trains
 
@@ -71,19 +71,19 @@ def test_the_average_of_the_weights_is_judged_and_kept_and_the_weights_train_on(
     from lesionflow.training import epochs
 
     judged: list[np.ndarray] = []
-    judge = epochs.judge
+    validate = epochs.validate
 
     def note(model: Any, *rest: Any) -> tuple[float, float]:
         judged.append(np.asarray(model.trainable_variables[0]))
-        return judge(model, *rest)[0], len(judged) / 10  # the last epoch is the best
+        return validate(model, *rest)[0], len(judged) / 10  # the last epoch is the best
 
     saved: list[checkpoints.Checkpoint] = []
-    monkeypatch.setattr(epochs, "judge", note)
+    monkeypatch.setattr(epochs, "validate", note)
     monkeypatch.setattr(checkpoints, "save", lambda _, state: saved.append(state))
     data.finetune(
         tmp_path / "model", "partial", start=str(head), changes={"ema": 0.9}, checkpoint_folder=str(tmp_path / "c")
     )
-    monkeypatch.setattr(epochs, "judge", judge)
+    monkeypatch.setattr(epochs, "validate", validate)
     plain: list[checkpoints.Checkpoint] = []
     monkeypatch.setattr(checkpoints, "save", lambda _, state: plain.append(state))
     data.finetune(tmp_path / "plain", "partial", start=str(head), checkpoint_folder=str(tmp_path / "c"))
@@ -102,17 +102,17 @@ STILL = {"rotation": 0, "horizontal_flip": False, "zoom": 0}
 def test_features_of_a_frozen_backbone_are_computed_once_and_teach_the_same(
     data: Data, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from lesionflow.training import epochs, features
+    from lesionflow.training import batches, features
 
     seen: list[tuple[int, ...]] = []
-    gather = epochs.EpochBatches.__getitem__
+    gather = batches.EpochBatches.__getitem__
 
     def watched(self: Any, index: int) -> Any:
         batch = gather(self, index)
         seen.append(batch[0].shape[1:])
         return batch
 
-    monkeypatch.setattr(epochs.EpochBatches, "__getitem__", watched)
+    monkeypatch.setattr(batches.EpochBatches, "__getitem__", watched)
     changes = {"augmentation": STILL, "decode_scale": 1.5, "dropout": 0, "head": {**RECIPE["head"], "epochs": 4}}
     options: dict[str, Any] = {"weights": str(tiny_weights), "changes": changes}
     once = data.finetune(tmp_path / "once", **options)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 
 def shifted_depthwise(images: Any, kernel: Any, stride: int, padding: Literal["same", "valid"]) -> Any:
-    """What `keras.ops.depthwise_conv` gives, a term for each place of the kernel.
+    """Compute what `keras.ops.depthwise_conv` gives, a term for each place of the kernel.
 
     XLA's grouped convolution is a plain loop on a CPU; of a sum it makes one fused loop, and so of the gradients.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def folded(core: "keras.Model") -> "keras.Model":
-    """A model that computes what `core` does, its frozen batch normalizations folded into convolutions.
+    """Make a model that computes what `core` does, its frozen batch normalizations folded into convolutions.
 
     Frozen, a normalization is a factor `gamma / sqrt(variance + epsilon)` and an offset `beta - mean * factor` for each
     channel (Ioffe and Szegedy 2015, algorithm 2), and a convolution is linear in its kernel: scaling the few numbers of

@@ -4,14 +4,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from joblib import cpu_count  # knows affinity and a container's CPU quota
 
-from lesionflow.compat.keras_backend import gpus, tensorflow_program
+from lesionflow.compat import keras_backend
+from lesionflow.compat.tensorflow_graph import tensorflow_program
 
 if TYPE_CHECKING:
     import keras
 
 
 def core_shards(batch_size: int) -> int:
-    """Into how many parts to divide each batch on the CPU.
+    """Choose into how many parts to divide each batch on the CPU.
 
     One image takes many small operations, and two cores at half a batch each lose less time to meeting at
     the end of every operation than two cores at the same operation do: see `benchmarks/throughput.py`.
@@ -21,9 +22,9 @@ def core_shards(batch_size: int) -> int:
 
 
 def compiled_core(core: "keras.Model", shards: int = 1, xla: bool = True) -> "keras.layers.Layer":
-    """The core as another model should call it on TensorFlow: with a GPU compiled with XLA, else in `shards`.
+    """Make the core as another model should call it on TensorFlow: with a GPU compiled with XLA, else in `shards`.
 
-    XLA on TensorFlow's CPU made a step of EfficientNetV2B0 six times slower on two cores. On JAX the core itself.
+    XLA on TensorFlow's CPU makes a step of EfficientNetV2B0 several times slower. On JAX the core itself.
 
     Args:
         core: the model to call.
@@ -34,7 +35,7 @@ def compiled_core(core: "keras.Model", shards: int = 1, xla: bool = True) -> "ke
 
     if keras.backend.backend() != "tensorflow":
         return core
-    if gpus():
+    if keras_backend.gpus():
         return program_layer(core, xla=True) if xla else core
     return program_layer(core, shards) if shards > 1 and not _learns_from_batches(core) else core
 
@@ -49,7 +50,7 @@ def _learns_from_batches(layer: Any) -> bool:
 
 
 def program_layer(core: "keras.Model", shards: int = 1, xla: bool = False) -> "keras.layers.Layer":
-    """A layer that is `core`, with its weights, called on each of `shards` parts of a batch; TensorFlow only.
+    """Make a layer that is `core`, with its weights, called on each of `shards` parts of a batch; TensorFlow only.
 
     Args:
         core: traced once, however many shards there are, which can run at once.

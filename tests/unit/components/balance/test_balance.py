@@ -111,16 +111,16 @@ def test_the_table_keeps_its_rows_and_order_whatever_classes_it_has(
 def test_the_recipe_decides_unless_a_strategy_is_given(tmp_path: Path):
     train = write_train(tmp_path, HAM_TRAIN)
     out = tmp_path / "out.parquet", tmp_path / "out.html"
-    assert balance_table(train, *out, recipe="published")["strategy"] == "oversample"
-    assert balance_table(train, *out, recipe='{"balance": "class-weight"}')["strategy"] == "class-weight"
-    assert balance_table(train, *out, recipe="published", strategy="none")["strategy"] == "none"
+    assert balance_table(train, *out, recipe="published").strategy == "oversample"
+    assert balance_table(train, *out, recipe='{"balance": "class-weight"}').strategy == "class-weight"
+    assert balance_table(train, *out, recipe="published", strategy="none").strategy == "none"
 
 
 def test_the_metrics_and_the_picture_show_before_and_after(tmp_path: Path):
     train = write_train(tmp_path, HAM_TRAIN)
     metrics = balance_table(train, tmp_path / "out.parquet", tmp_path / "out.html", strategy="oversample")
-    assert metrics["before"] == HAM_TRAIN
-    assert metrics["after"] == dict.fromkeys(HAM10000.codes, round(7010 / 7, 1))
+    assert metrics.before == HAM_TRAIN
+    assert metrics.after == dict.fromkeys(HAM10000.codes, round(7010 / 7, 1))
     page = (tmp_path / "out.html").read_text()
     assert "<svg" in page
     assert "oversample" in page

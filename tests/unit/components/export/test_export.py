@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from PIL import Image
 
 from lesionflow.artifacts.model_folder import read_calibration, write_labels
 from lesionflow.components.export import export as module
-from lesionflow.components.export import onnx_model, saved_model, served_image
+from lesionflow.components.export import served_image
 from lesionflow.components.export.export import TOLERANCE, export
+from lesionflow.components.export.formats import FORMATS, onnx, saved_model
 from lesionflow.components.export.pictures import encoded_pictures
 from lesionflow.data.pixels import decode
 from lesionflow.errors import UserError
@@ -93,7 +95,7 @@ def test_the_served_model_answers_encoded_images_as_lesionflow_does(
     bundle: Path, expected: np.ndarray, threshold: float
 ):
     asked = {"serving_default": encoded_pictures(SIZE)}
-    served = saved_model.ask(bundle / "saved_model" / "1", asked)["serving_default"]
+    served = saved_model.ask(bundle / "saved_model", asked)["serving_default"]
     np.testing.assert_allclose(served["probabilities"], expected, atol=TOLERANCE)
     n = len(expected)
     assert [answer.shape for answer in served.values()] == [
@@ -109,11 +111,9 @@ def test_the_served_model_answers_encoded_images_as_lesionflow_does(
 def test_decoded_pixels_give_the_same_in_every_format_and_any_number(bundle: Path, expected: np.ndarray):
     pixels = np.stack([decode(picture, SIZE) for picture in encoded_pictures(SIZE)]).astype(np.float32)
     for count in (1, len(pixels)):
-        served = saved_model.ask(bundle / "saved_model" / "1", {"pixels": pixels[:count]})["pixels"]
+        served = saved_model.ask(bundle / "saved_model", {"pixels": pixels[:count]})["pixels"]
         np.testing.assert_allclose(served["probabilities"], expected[:count], atol=TOLERANCE)
-        np.testing.assert_allclose(
-            onnx_model.ask(bundle / "model.onnx", pixels[:count]), expected[:count], atol=TOLERANCE
-        )
+        np.testing.assert_allclose(onnx.ask(bundle / "model.onnx", pixels[:count]), expected[:count], atol=TOLERANCE)
 
 
 def test_onnx_asks_for_nothing_but_pixels(bundle: Path):
@@ -196,9 +196,11 @@ def test_an_evaluation_that_does_not_fit_is_refused(
 def test_an_export_that_answers_otherwise_is_no_export(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: float
 ):
-    monkeypatch.setattr(saved_model, "write_saved_model", lambda *_: None)
-    monkeypatch.setattr(saved_model, "ask", lambda *_: {"pixels": {"probabilities": np.full((24, 7), answer)}})
-    with pytest.raises(UserError, match="exported SavedModel gives probabilities that differ"):
+    wrong = replace(
+        onnx.FORMAT, about="XYZ", write=lambda *_: None, answers=lambda *_: {"XYZ": np.full((24, 7), answer)}
+    )
+    monkeypatch.setitem(FORMATS, "onnx", wrong)  # the first
+    with pytest.raises(UserError, match="exported XYZ gives probabilities that differ"):
         export(model, write_judgement(tmp_path / "evaluation", model), tmp_path / "bundle")
     assert [path.name for path in tmp_path.iterdir()] == ["evaluation"]
 

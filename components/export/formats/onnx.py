@@ -1,16 +1,14 @@
 """The model as ONNX, from decoded pixels at the network's size."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.model_folder import Calibration
-from lesionflow.components.export.saved_model import calibrated_function, frozen
-
-if TYPE_CHECKING:
-    import keras
+from lesionflow.artifacts.model_folder import ONNX
+from lesionflow.compat.tensorflow_graph import frozen
+from lesionflow.components.export.export_format import ExportFormat, Network, Pictures
 
 INPUT = "pixels"
 """float32, (n, size, size, 3): RGB in 0..255."""
@@ -19,23 +17,17 @@ OUTPUT = "probabilities"
 _OPSET = 17  # of the year 2021, so that old runtimes read it too
 
 
-def write_onnx(network: "keras.Model", size: int, calibration: Calibration, path: Path) -> None:
+def write(network: Network, path: Path) -> None:
     """Write the network as an ONNX file from `INPUT` to `OUTPUT`.
 
     Not with `model.export(format="onnx")`: there tf2onnx turns each constant that the traced function captures into
     an input that the caller must fill (EfficientNetV2's normalization has two), and keras.layers.Resizing with
     antialiasing into an operator that ONNX does not have. So the graph is frozen first, and starts after the resizing.
-
-    Args:
-        network: RGB in 0..255 at its own size, (n, size, size, 3) -> probabilities (n, classes).
-        size: in pixels.
-        calibration: of its probabilities.
-        path: to write.
     """
     import onnx
     import tf2onnx
 
-    graph, entry, answer = frozen(calibrated_function(network, size, calibration))
+    graph, entry, answer = frozen(network.calibrated())
     convert: Any = tf2onnx.convert.from_graph_def
     model, _ = convert(
         graph,
@@ -66,8 +58,16 @@ def _round_up_scales(model: Any) -> None:
 
 
 def ask(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the ONNX file answers, in ONNX Runtime on a CPU."""
+    """Ask the ONNX file, in ONNX Runtime on a CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return np.asarray(session.run([OUTPUT], {INPUT: pixels})[0])
+
+
+def answers(path: Path, pictures: Pictures) -> dict[str, NDArray[Any]]:
+    """Ask with decoded pixels, the one way there is."""
+    return {"ONNX": ask(path, pictures.pixels)}
+
+
+FORMAT = ExportFormat("ONNX", ONNX, needs=("tf2onnx", "onnx", "onnxruntime"), write=write, answers=answers)

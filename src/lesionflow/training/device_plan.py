@@ -1,20 +1,15 @@
 """Which devices a training uses and in which precision: a pure function of what the machine has."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from lesionflow.compat import keras_backend
+from lesionflow.compat.keras_backend import Device
+from lesionflow.compat.keras_devices import computing
+
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a backend says of one of its devices."""
-
-    name: str
-    """As the backend calls it: `gpu:0`."""
-    capability: tuple[int, int] | None = None
-    """CUDA compute capability; None for what is no NVIDIA GPU."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,7 @@ class Plan:
 
     @property
     def text(self) -> str:
-        """For the log and the model's papers."""
+        """The sentence for the log and the model's papers."""
         places = f"{len(self.devices)} GPUs" if len(self.devices) > 1 else "the GPU" if self.devices else "the CPU"
         return f"trained on {places} in {self.precision}"
 
@@ -49,6 +44,18 @@ def plan(gpus: Sequence[Device], batch_size: int) -> Plan:
     alike = [gpu for gpu in gpus if gpu.capability == gpus[0].capability]
     count = max(count for count in range(1, len(alike) + 1) if batch_size % count == 0)
     return Plan(tuple(alike[:count]), _precision(gpus[0].capability))
+
+
+@contextmanager
+def training_devices(batch_size: int) -> Generator[Plan]:
+    """Build and train models inside this: on all suited GPUs, in the precision that suits them; else on the CPU.
+
+    Args:
+        batch_size: images in a batch of the whole step.
+    """
+    chosen = plan(keras_backend.gpus(), batch_size)
+    with computing(chosen.precision, [device.name for device in chosen.devices]):
+        yield chosen
 
 
 def _precision(capability: tuple[int, int] | None) -> Precision:

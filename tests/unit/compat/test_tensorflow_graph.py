@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from lesionflow.compat.keras_backend import prepare, untuned
+from lesionflow.compat.keras_backend import prepare
+from lesionflow.compat.tensorflow_graph import untuned
 
 
 def test_each_batch_is_made_once_and_in_order():
