@@ -10,7 +10,6 @@ Everything that counts, orders, colours or asks about classes asks a `Taxonomy`,
 artifact and finetune into the model.
 """
 
-from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -124,38 +123,38 @@ class Taxonomy(_Frozen):
             )
         return self
 
-    @cached_property
+    @property
     def codes(self) -> tuple[str, ...]:
         """The classes' codes, in order."""
         return tuple(each.code for each in self.classes)
 
-    @cached_property
+    @property
     def index(self) -> dict[str, int]:
         """Code -> its column in a model's output."""
         return {code: index for index, code in enumerate(self.codes)}
 
-    @cached_property
+    @property
     def names(self) -> dict[str, str]:
         """Code -> what it means."""
         return {each.code: each.name for each in self.classes}
 
-    @cached_property
+    @property
     def words(self) -> dict[str, str]:
         """What metadata may say, in lower case -> the code."""
         return {word.strip().lower(): each.code for each in self.classes for word in (each.code, *each.aliases)}
 
-    @cached_property
+    @property
     def colours(self) -> dict[str, str]:
         """Code -> its colour in diagrams, #rrggbb."""
         return {each.code: each.colour or COLOURS[index % len(COLOURS)] for index, each in enumerate(self.classes)}
 
-    @cached_property
+    @property
     def malignant(self) -> tuple[str, ...]:
         """The codes counted as malignant; none where the classes do not say, or where all of them are or none is."""
         codes = tuple(each.code for each in self.classes if each.malignant)
         return codes if len(codes) < len(self.classes) else ()
 
-    @cached_property
+    @property
     def melanoma(self) -> str | None:
         """The code of the malignant class that is called melanoma, by its name or an alias."""
         for each in self.classes:
@@ -163,7 +162,7 @@ class Taxonomy(_Frozen):
                 return each.code
         return None
 
-    @cached_property
+    @property
     def questions(self) -> dict[str, tuple[str, ...]]:
         """Question with yes or no -> the classes for which the answer is yes; none without malignant classes."""
         asked = {"melanoma": (self.melanoma,)} if self.melanoma else {}

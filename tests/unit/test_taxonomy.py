@@ -122,3 +122,8 @@ def test_a_policy_asks_only_what_the_classes_can_answer(clause: str, says: str) 
     check_classes(policy, HAM10000)
     with pytest.raises(UserError, match=says):
         check_classes(policy, Taxonomy.model_validate(PLAIN))
+
+
+def test_a_changed_copy_is_asked_anew() -> None:
+    assert HAM10000.index["vasc"] == 6
+    assert HAM10000.model_copy(update={"classes": ISIC2019.classes}).codes == ISIC2019.codes
