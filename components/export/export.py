@@ -62,7 +62,7 @@ def export(model: str | Path, evaluation: str | Path, bundle: str | Path) -> Exp
     """
     document = read_evaluation(evaluation)
     if file_digest(model_file(model)) != document.get("model_sha256"):
-        raise UserError(f"{evaluation} judges another model than the one in {model}; pass the two of one run.")
+        raise UserError(f"{evaluation} is of another model than the one in {model}; pass the two of one run.")
     calibration, reasons = _calibration(document, str(evaluation))
     with whole_folder(bundle) as folder:
         # The model may be a bundle already: what is exported anew must not mix with it.

@@ -33,7 +33,7 @@ def prepare(shards: int = 1) -> None:
     """
     cores = _cores()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up notices in the log
-    # TensorFlow's default is 0 on CPUs without AVX-512: on one, a training step took twice as long.
+    # TensorFlow leaves it off on CPUs without AVX-512, where it is worth as much.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // shards)))
     for variable in ("TF_NUM_INTEROP_THREADS", "PJRT_NPROC"):  # the last is JAX's

@@ -24,10 +24,11 @@ def make_deterministic(seed: int) -> None:
         return
     # `keras.utils.set_random_seed` imports TensorFlow, if it is installed, under every backend, only to seed it:
     # seconds and 300 MB for nothing. A module that is None in `sys.modules` cannot be imported. No issue known.
-    absent: dict[str, Any] = {"tensorflow": None} if "tensorflow" not in sys.modules else {}
-    sys.modules.update(absent)
+    loaded = "tensorflow" in sys.modules
+    modules: Any = sys.modules
+    modules.setdefault("tensorflow", None)
     try:
         keras.utils.set_random_seed(seed)
     finally:
-        for name in absent:
-            del sys.modules[name]
+        if not loaded:
+            del modules["tensorflow"]

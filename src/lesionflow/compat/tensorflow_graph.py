@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def untuned(batches: "keras.utils.PyDataset") -> Any:
     """Make of batches what `fit` and `predict` should get: on TensorFlow as a tf.data pipeline without autotuning.
 
-    Keras makes one with it, unless it loads in threads of its own; some epochs then took half as long again, see
+    Keras makes one with it, unless it loads in threads of its own; some epochs are then much longer, see
     benchmarks/RESULTS.md. An iterator's end waits for its tuner's thread, which sleeps for 10, 20, 40 ... ms between
     its looks, and may miss being woken: it is notified (`OptimizeLoop` in tensorflow/core/framework/model.cc) before
     what it then asks, whether all was cancelled, is true (`StartCancelWithStatus` in

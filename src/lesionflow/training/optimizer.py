@@ -19,8 +19,7 @@ def make_optimizer(
         adam: the class to make it of, see `models.acceleration`.
     """
     rate = learning_rate(recipe, phase, steps)
-    options: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
-    return adam(rate, **options)
+    return adam(rate, use_ema=True, ema_momentum=recipe.ema) if recipe.ema else adam(rate)
 
 
 def learning_rate(recipe: Recipe, phase: Phase, steps: int) -> Any:

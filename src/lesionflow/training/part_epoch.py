@@ -55,7 +55,7 @@ def build_metrics(model: keras.Model, batch: tuple[Any, ...]) -> None:
     """Make the metrics' variables, which Keras does in the first step only.
 
     That is too late to restore them. It also makes TensorFlow trace the step a second time, as it does
-    with each tf.function whose first trace makes variables: six seconds of CPU time for EfficientNetV2B0.
+    with each tf.function whose first trace makes variables.
 
     Args:
         model: a compiled one.

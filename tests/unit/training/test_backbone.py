@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lesionflow.errors import UserError
+from lesionflow.models.backbones import BACKBONES
 from lesionflow.models.classifier import backbone_of, blocks, build_core, set_trainable
 from lesionflow.models.weights import load_backbone_weights
 
@@ -23,6 +24,15 @@ def test_the_trained_share_snaps_to_whole_blocks():
     for name, layers in blocks(core, "tiny"):
         convolutions = [layer.trainable for layer in layers if layer.name.endswith("_conv")]
         assert len(set(convolutions)) <= 1, name
+
+
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_every_backbone_has_blocks_between_its_stem_and_its_top(backbone: str):
+    core = build_core(backbone, 64, 0.1, 7)
+    names = [name for name, _ in blocks(core, backbone)]
+    assert (names[0], names[-1]) == ("stem", "top")
+    assert set_trainable(core, backbone, 0.5, pretrained=True) in names[1:-1]
+    assert core.output_shape == (None, 7)
 
 
 def test_batchnorm_never_trains_when_the_start_is_pretrained():

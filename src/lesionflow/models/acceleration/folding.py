@@ -71,11 +71,7 @@ def _folded_layer(convolution: Any, normalization: Any) -> "keras.layers.Layer":
     depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
     if depthwise:  # its kernel's last two axes are channels and filters of each
         factor = factor.reshape(convolution.kernel.shape[-2:])
-    options: dict[str, Any] = {
-        "strides": convolution.strides,
-        "padding": convolution.padding,
-        "data_format": "channels_last",
-    }
+    convolve: Any = keras.ops.depthwise_conv if depthwise else keras.ops.conv
 
     class Folded(keras.layers.Layer):
         def __init__(self) -> None:
@@ -84,12 +80,10 @@ def _folded_layer(convolution: Any, normalization: Any) -> "keras.layers.Layer":
 
         def call(self, images: Any) -> Any:
             kernel: Any = convolution.kernel * factor
-            if not depthwise:
-                convolved: Any = keras.ops.conv(images, kernel, **options)
-            elif xla_on_cpu() and kernel.shape[-1] == 1:
-                convolved = shifted_depthwise(images, kernel, convolution.strides[0], convolution.padding)
+            if depthwise and xla_on_cpu() and kernel.shape[-1] == 1:
+                convolved: Any = shifted_depthwise(images, kernel, convolution.strides[0], convolution.padding)
             else:
-                convolved = keras.ops.depthwise_conv(images, kernel, **options)
+                convolved = convolve(images, kernel, convolution.strides, convolution.padding, "channels_last")
             return convolved + offset
 
     return Folded()
