@@ -78,8 +78,8 @@ def define_contract_pipeline(profile: ClusterProfile) -> GraphComponent:
             **GIVEN,
         )
         again.set_retry(1, backoff_duration="5s", backoff_factor=1, backoff_max_duration="3600s")
-        verdict = task(gate, evaluation=first.outputs["evaluation"]).set_caching_options(False)
-        verdict.after(again, without)  # a refusal ends the run, so it comes last
+        # A refusal ends the run, so it comes last.
+        task(gate, evaluation=first.outputs["evaluation"]).after(again, without)
 
     wire = dsl.pipeline(
         name=NAME,

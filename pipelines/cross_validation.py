@@ -32,6 +32,10 @@ TASKS = {step: step for step in BEFORE} | EACH_FOLD | {step: step for step in AF
 """The same of all tasks; those of `EACH_FOLD` run once per fold."""
 
 
+JUDGES = "pool"
+"""The task whose evaluation holds the verdict that the gate enforces."""
+
+
 def steps_of(folds: int) -> list[str]:
     """The names of all steps for users, in order."""
     looped = [in_fold(fold, folds) + step for fold in range(1, folds + 1) for step in EACH_FOLD.values()]
@@ -146,8 +150,7 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
             policy=policy,
             seed=seed,
         )
-        # A refusal raises, so the run fails. Never cached: the runner learns the verdict from this task.
-        task(gate, evaluation=pooled.outputs["evaluation"]).set_caching_options(False)
+        task(gate, evaluation=pooled.outputs["evaluation"])  # a refusal raises, so the run fails
 
     wire = dsl.pipeline(
         name=NAME,

@@ -15,6 +15,7 @@ from lesionflow.components.finetune.component import finetune
 from lesionflow.components.fingerprint.component import fingerprint
 from lesionflow.components.gate.component import gate
 from lesionflow.components.ingest.component import ingest
+from lesionflow.components.preflight.component import preflight
 from lesionflow.components.promote.component import promote
 from lesionflow.components.split.component import split
 from lesionflow.pipelines.placement import apply
@@ -24,6 +25,7 @@ NAME = "lesionflow-training"
 """Of the pipeline, in the user interface and as a resource."""
 
 TASKS = {
+    "preflight": "preflight",
     "fingerprint": "fingerprint",
     "ingest": "ingest",
     "duplicates": "duplicates",
@@ -38,6 +40,9 @@ TASKS = {
     "promote": "promote",
 }
 """kfp's name of each task -> the step's name for users, in order."""
+
+JUDGES = "evaluate"
+"""The task whose evaluation holds the verdict that the gate enforces."""
 
 MakeTask = Callable[..., PipelineTask]
 """Calls an adapter with its arguments."""
@@ -77,7 +82,7 @@ def train_and_evaluate(
         tables: the split task.
         data: the fingerprint task.
         recipe: here and below, the pipeline's parameters of these names.
-        champion: the version in use, as fingerprint found it; with `registry`, for a policy that compares with it.
+        champion: the version in use, as preflight found it; with `registry`, for a policy that compares with it.
 
     Returns:
         The model artifact, and the evaluate task.
@@ -157,15 +162,14 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             replace_champion: better (than the champion, by the gate's metric), or always.
             taxonomy: of the classes: ham10000, isic2019, or a taxonomy as JSON.
         """
-        # Never cached: its answer is what makes the caching of everything after it right.
+        # Never cached, both: what is outside may have changed, and their answers make all later caching right.
+        ready = task(preflight, registry=registry, policy=policy).set_caching_options(False)
         data = task(
             fingerprint,
             source=source,
             weights=weights,
             duplicate_pairs=duplicate_pairs,
             fixed_test=fixed_test,
-            registry=registry,
-            policy=policy,
             taxonomy=taxonomy,
         ).set_caching_options(False)
         ingested = task(
@@ -175,7 +179,7 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             stored_size=stored_size,
             max_quarantine=max_quarantine,
             taxonomy=taxonomy,
-        )
+        ).after(ready)
         images = ingested.outputs["images"]
         found = task(duplicates, images=images, search=leak_guard)
         tables = task(
@@ -199,11 +203,11 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             checkpoints=checkpoints,
             policy=policy,
             registry=registry,
-            champion=data.outputs["champion"],
+            champion=ready.output,
         )
-        # A refusal raises, so the run fails. Never cached: the runner learns the verdict from this task.
-        verdict = task(gate, evaluation=evaluated.outputs["evaluation"]).set_caching_options(False)
-        exported = task(export, model=model, evaluation=evaluated.outputs["evaluation"], gate_verdict=verdict.output)
+        # A refusal raises, so the run fails, and what comes after the gate is not done.
+        judged = task(gate, evaluation=evaluated.outputs["evaluation"])
+        exported = task(export, model=model, evaluation=evaluated.outputs["evaluation"]).after(judged)
         task(
             promote,
             model=exported.outputs["bundle"],
@@ -214,9 +218,8 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             scores=evaluated.outputs["scores"],
             model_card=evaluated.outputs["model_card"],
             registry=registry,
-            gate_verdict=verdict.output,
             replace_champion=replace_champion,
-        ).set_caching_options(False)
+        ).set_caching_options(False).after(judged)  # never cached: somebody may have put back another champion
 
     wire = dsl.pipeline(
         name=NAME,

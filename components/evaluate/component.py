@@ -41,7 +41,7 @@ def evaluate(
         policy: what the gate judges by: default (macro-F1 of at least 0.70), or a policy as JSON.
         seed: of the bootstrap intervals.
         registry: folder, or gs:// or s3:// prefix, with the champion; only read if the policy compares with it.
-        champion: the version in use, as fingerprint found it; empty if there is none.
+        champion: the version in use, as preflight found it; empty if there is none.
     """
     from lesionflow.components.evaluate.evaluate import evaluate as run
     from lesionflow.runtime.step import run_step

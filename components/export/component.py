@@ -11,7 +11,6 @@ def export(
     model: Input[Model],
     evaluation: Input[Artifact],
     bundle: Output[Model],
-    gate_verdict: str = "",
 ):
     """Write the model in the formats of other programs, and check that they answer alike.
 
@@ -28,7 +27,6 @@ def export(
         model: the fine-tuned model.
         evaluation: the JSON file that evaluate wrote.
         bundle: the model folder with calibration.json, saved_model/1/ and model.onnx beside the model.
-        gate_verdict: the gate's answer; makes this step wait for it.
     """
     from dataclasses import asdict
 

@@ -8,24 +8,18 @@ from lesionflow.runtime.container_image import LEAN_IMAGE
 @dsl.component(base_image=LEAN_IMAGE, install_kfp_package=False)
 def fingerprint(
     source: str,
-    champion: dsl.OutputPath(str),  # pyright: ignore[reportInvalidTypeForm, reportUnknownParameterType]
     weights: str = "imagenet",
     duplicate_pairs: str = "",
     fixed_test: str = "",
-    registry: str = "",
-    policy: str = "default",
     taxonomy: str = "ham10000",
 ) -> str:
     """Digest everything that comes from outside, so that later steps are reused exactly when they may be.
 
     Args:
         source: folder, or gs:// or s3:// prefix, with images and metadata.
-        champion: the registry's version in use, if the policy compares with it; empty if not, or if there is none.
         weights: imagenet, none, or the path, gs:// or s3:// URI of a weights file.
         duplicate_pairs: optional CSV of image pairs that must stay on one side.
         fixed_test: optional list of the test images.
-        registry: folder, gs:// or s3:// prefix that will receive the model; no part of the digest.
-        policy: what the gate judges by: default, or a policy as JSON; no part of the digest.
         taxonomy: of the classes: ham10000, isic2019, or a taxonomy as JSON.
 
     Returns:
@@ -41,8 +35,5 @@ def fingerprint(
         weights=weights,
         duplicate_pairs=duplicate_pairs,
         fixed_test=fixed_test,
-        registry=registry,
-        policy=policy,
         taxonomy=taxonomy,
-        champion=champion,
     )

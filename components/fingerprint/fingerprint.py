@@ -8,16 +8,12 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from lesionflow import storage
 from lesionflow.data.image_kind import ENDINGS_TEXT
 from lesionflow.data.metadata import NoMetadata, find_metadata
 from lesionflow.data.source import Entry, Source, content_digest, open_source
 from lesionflow.errors import UserError
-from lesionflow.policy import load_policy
-from lesionflow.registry.versions import champion_version
-from lesionflow.runtime.files import write_text
 from lesionflow.runtime.progress import report
 from lesionflow.taxonomy import HAM10000, Taxonomy, load_taxonomy
 
@@ -29,9 +25,6 @@ def fingerprint(
     weights: str = "imagenet",
     duplicate_pairs: str = "",
     fixed_test: str = "",
-    registry: str = "",
-    policy: str = "default",
-    champion: str | Path | None = None,
     taxonomy: str = "ham10000",
 ) -> str:
     """Digest the source and the other external inputs, without decoding an image.
@@ -44,11 +37,7 @@ def fingerprint(
         weights: `imagenet`, `none`, or the path, gs:// or s3:// URI of a weights file.
         duplicate_pairs: optional CSV, path, gs:// or s3:// URI.
         fixed_test: optional CSV, path, gs:// or s3:// URI.
-        registry: where the model will go; no part of the digest. Its store is tried here, in the first step of a
-            run: what `promote` would stumble over, after all the training, is said at once.
-        policy: of the gate, as `load_policy` understands it; no part of the digest.
         taxonomy: of the classes, as `load_taxonomy` understands it.
-        champion: text file to write: the version in use, if the policy compares with it (see `champion_of`).
 
     Returns:
         SHA-256, hexadecimal.
@@ -56,11 +45,6 @@ def fingerprint(
     Raises:
         UserError: something is not there or cannot be used.
     """
-    version = champion_of(registry, policy)
-    if champion is not None:
-        write_text(champion, version)
-    if registry:
-        storage.check_swaps(registry)
     inputs = {
         "weights": weights if weights in ("imagenet", "none") else _file(weights, "starting weights"),
         "duplicate_pairs": _file(duplicate_pairs, "list of duplicate pairs") if duplicate_pairs else "",
@@ -83,28 +67,6 @@ def fingerprint(
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     report("headline", text=f"{len(found.images) or len(found.zips):,} files, {digest[:12]}")
     return digest
-
-
-def champion_of(registry: str, policy: str) -> str:
-    """The version in use, if the policy compares with it.
-
-    It is asked for once, here in the first step, so that evaluate is reused exactly as long as it is the same.
-
-    Args:
-        registry: folder, gs:// or s3:// prefix; empty for none.
-        policy: of the gate, as `load_policy` understands it.
-
-    Returns:
-        The version; empty if there is none yet, or if the policy does not ask.
-
-    Raises:
-        UserError: the policy is none or compares without a registry, or the champion cannot be used.
-    """
-    if not load_policy(policy).compares:
-        return ""
-    if not registry:
-        raise UserError("The policy has a clause on the champion, but there is no registry; leave the clause out.")
-    return champion_version(registry) or ""
 
 
 def _listed(source: Source) -> tuple[Entry, ...]:

@@ -22,7 +22,6 @@ def gate(evaluation: str | Path) -> str:
         UserError: the file is not an evaluation, or contradicts itself.
     """
     verdict = read_verdict(evaluation)
-    report("judged", evaluation=str(evaluation))
     text = f"{AVERAGES[verdict.metric]} {format_metric(verdict.value)}, needs {verdict.threshold:g}"
     if len(verdict.clauses) > 1:
         text += f"; {sum(clause.held for clause in verdict.clauses)} of {len(verdict.clauses)} clauses hold"

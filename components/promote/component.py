@@ -16,7 +16,6 @@ def promote(
     scores: Input[Dataset],
     model_card: Input[Markdown],
     registry: str,
-    gate_verdict: str = "",
     replace_champion: str = "better",
 ) -> str:
     """Publish a model that passed the gate as a new version, and make it the champion if it is better.
@@ -30,7 +29,6 @@ def promote(
         scores: the score table that evaluate wrote.
         model_card: the Markdown page that evaluate wrote.
         registry: folder, or gs:// or s3:// prefix, of the published models.
-        gate_verdict: the gate's answer; makes this step wait for it.
         replace_champion: better (than the champion, by the gate's metric), or always.
 
     Returns:
@@ -50,6 +48,5 @@ def promote(
         scores=scores.path,
         model_card=model_card.path,
         registry=registry,
-        gate_verdict=gate_verdict,
         replace_champion=replace_champion,
     )

@@ -41,7 +41,6 @@ def promote(
     scores: str | Path,
     model_card: str | Path,
     registry: str,
-    gate_verdict: str = "",
     replace_champion: str = "better",
 ) -> str:
     """Copy a model and its card to a registry as a new version, and make that the champion if it is better.
@@ -59,7 +58,6 @@ def promote(
         scores: the score table that evaluate wrote.
         model_card: the Markdown page that evaluate wrote.
         registry: folder, or gs:// or s3:// prefix; a folder is created if it does not exist.
-        gate_verdict: what the gate answered; empty if it was not asked.
         replace_champion: `better` leaves the champion in use unless this model's value of the gate's
             metric is higher; `always` puts this model in use, as after a change of the data.
 
@@ -72,7 +70,7 @@ def promote(
     """
     when = check_replace(replace_champion)
     verdict = read_verdict(evaluation)
-    if verdict.reasons or gate_verdict not in ("", "passed"):
+    if verdict.reasons:
         raise UserError(
             f"{evaluation} is of a model that failed the gate; only one that passed is promoted. "
             + " ".join(verdict.reasons)

@@ -19,8 +19,8 @@ from docker import errors, types
 from docker.models.containers import Container
 from kfp import local
 from kfp.dsl.graph_component import GraphComponent
-from kfp.local import docker_task_handler
 
+from lesionflow.compat.kfp_local import containers_run_by
 from lesionflow.compat.process import files_open_to_group
 from lesionflow.errors import UserError
 from lesionflow.local.backend import SAVING, LocalRunner, RunPlace
@@ -99,13 +99,8 @@ class ContainerBackend:
         another_user = os.getuid() == 0  # whose group is 0
         if another_user:
             _open_to_group(place)
-        kfps_own = docker_task_handler.run_docker_container
-        docker_task_handler.run_docker_container = _WatchedContainer(events, self._memory).run
-        try:
-            with files_open_to_group(another_user):
-                yield local.DockerRunner(**settings)
-        finally:
-            docker_task_handler.run_docker_container = kfps_own
+        with files_open_to_group(another_user), containers_run_by(_WatchedContainer(events, self._memory)):
+            yield local.DockerRunner(**settings)
 
     def outlive(self, events: RunEvents, at_once: Callable[[], bool] | None) -> None:
         """Remove what is left of this workspace's containers; after an interrupt, what runs in them is told to end."""
@@ -176,21 +171,19 @@ class ContainerBackend:
 
 
 class _WatchedContainer:
-    """Runs one container to its end; stands in for kfp's own function.
+    """Runs one container to its end.
 
-    kfp asks for automatic removal and takes a container that is gone before its exit code was read
-    for a success (kfp#13332). Here a container is removed only after it was looked at, and what it
-    should have written is looked for, whatever it says.
+    It is removed only after it was looked at, and what it should have written is looked for, whatever it says.
     """
 
     def __init__(self, events: RunEvents, memory: str | None) -> None:
         self._events = events
         self._memory = memory
 
-    def run(
+    def __call__(
         self, client: docker.DockerClient, image: str, command: list[str], volumes: dict[str, Any], **settings: Any
     ) -> int:
-        """As `kfp.local.docker_task_handler.run_docker_container`; returns the exit code."""
+        """As of `RunContainer`; returns the exit code."""
         step = self._events.next_step()
         try:
             container = client.containers.run(image, command, detach=True, volumes=volumes, **settings)

@@ -15,7 +15,6 @@ from typing import Any, cast
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.graph_component import GraphComponent
-from kfp.dsl.types import type_utils
 from rich.console import Console
 
 from lesionflow import storage
@@ -155,7 +154,8 @@ def _pipeline_of(component: BaseComponent, artifacts: dict[str, str], parameters
     def one_step():
         imported: dict[str, Any] = {}
         for name, path in artifacts.items():
-            kind = type_utils.ARTIFACT_CLASSES_MAPPING[str(specs[name].type).split("@")[0].split(".")[1].lower()]
+            # system.Dataset@0.0.1 is dsl.Dataset, and so with all types of kfp's own.
+            kind = getattr(dsl, str(specs[name].type).split("@")[0].removeprefix("system."))
             importer = dsl.importer(artifact_uri=path, artifact_class=kind, reimport=False)
             imported[name] = importer.output
         component(**imported, **parameters)

@@ -11,8 +11,7 @@ from lesionflow.local.backend import Backend
 from lesionflow.local.runner import Interrupted, run_pipeline
 from lesionflow.local.summary import print_summary, write_summary
 from lesionflow.local.workspace import Workspace
-from lesionflow.pipelines import cross_validation
-from lesionflow.pipelines.training import TASKS, define_training_pipeline
+from lesionflow.pipelines import cross_validation, training
 from lesionflow.runtime.run_display import RunDisplay
 from lesionflow.runtime.run_outcome import Outcome, judge_run
 
@@ -42,11 +41,12 @@ def run(
         UserError: the workspace is in use or cannot be written, or the backend cannot run tasks here.
     """
     started = time.time()
+    kind = training if folds is None else cross_validation
     if folds is None:
-        pipeline, step_names, steps = define_training_pipeline(cluster.LOCAL), TASKS, list(TASKS.values())
+        pipeline, steps = training.define_training_pipeline(cluster.LOCAL), list(training.TASKS.values())
     else:
         pipeline = cross_validation.define_cross_validation_pipeline(cluster.LOCAL, folds)
-        step_names, steps = cross_validation.TASKS, cross_validation.steps_of(folds)
+        steps = cross_validation.steps_of(folds)
     with workspace.locked() as lock:
         folder = workspace.new_run()
         with RunDisplay(console, steps, verbose) as display:
@@ -54,13 +54,14 @@ def run(
                 events = run_pipeline(
                     pipeline,
                     arguments,
-                    step_names,
+                    kind.TASKS,
                     workspace,
                     folder,
                     lock,
                     display.watch,
                     backend,
                     steps=steps,
+                    judges=kind.JUDGES,
                 )
                 outcome = judge_run(events, folder)
             except Interrupted as interrupt:

@@ -1,6 +1,5 @@
 """Run a pipeline on this machine through kfp.local, watched, logged and interruptible."""
 
-import logging
 import os
 import shutil
 import signal
@@ -14,16 +13,13 @@ from typing import Any
 
 from kfp import local
 from kfp.dsl.graph_component import GraphComponent
-from kfp.local.orchestrator import enhanced_dag_orchestrator as orchestrator
-from kfp.local.status import Status
 
+from lesionflow.compat.kfp_local import EndedTask, loops_in_turn, tasks_told
 from lesionflow.local.backend import SAVING, Backend, LocalRunner, RunPlace
 from lesionflow.local.workspace import RunLock, Workspace
 from lesionflow.runtime.events import RunEvents, StepState, in_fold
 from lesionflow.runtime.run_outcome import KFP_LOG
 from lesionflow.runtime.step import LOG_VARIABLE
-
-_CACHE_HIT = "cache hit"
 
 
 class Interrupted(Exception):
@@ -46,6 +42,7 @@ def run_pipeline(
     backend: Backend,
     cached: bool = True,
     steps: Sequence[str] | None = None,
+    judges: str = "",
 ) -> RunEvents:
     """Run `pipeline` with `arguments`, one task after the other.
 
@@ -61,6 +58,7 @@ def run_pipeline(
         cached: whether known results are reused.
         steps: the names of all steps for users, in order, if those of a loop come once per fold (see `in_fold`);
             None for the values of `step_names`.
+        judges: kfp's name of the task whose evaluation holds the verdict; empty if there is none.
 
     Returns:
         What the tasks said; a failed step is among them, it raises nothing.
@@ -74,8 +72,8 @@ def run_pipeline(
     with ExitStack() as stack:
         runner = stack.enter_context(backend.runner(RunPlace(workspace, run), events))
         log = stack.enter_context((run / "logs" / KFP_LOG).open("a", encoding="utf-8", buffering=1))
-        stack.enter_context(_reuse_noted(events, step_names))
-        stack.enter_context(_one_fold_after_the_other(events, run / "logs", runner))
+        stack.enter_context(tasks_told(lambda task: _take(events, task, step_names, judges)))
+        stack.enter_context(_folds_in_turn(events, run / "logs", runner))
         stack.enter_context(_watched(events, watch))
         interrupted = stack.enter_context(_interruptible(lock))
         stack.enter_context(redirect_stdout(log))
@@ -110,61 +108,31 @@ def run_pipeline(
     return events
 
 
-@contextmanager
-def _reuse_noted(events: RunEvents, step_names: Mapping[str, str]) -> Generator[None]:
-    """Learn of cache hits, which kfp.local tells only to the root logger, at level INFO."""
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            words = record.getMessage().split()
-            if _CACHE_HIT in record.getMessage() and words[1] in step_names:
-                events.reused(step_names[words[1]])
-
-    root, listener = logging.getLogger(), Listener()
-    level = root.level
-    root.addHandler(listener)
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        root.removeHandler(listener)
-        root.setLevel(level)
+def _take(events: RunEvents, task: EndedTask, step_names: Mapping[str, str], judges: str) -> None:
+    """Note what kfp tells of a task that succeeded."""
+    if task.reused and task.name in step_names:
+        events.reused(step_names[task.name])
+    if task.name == judges:
+        events.evaluation = task.outputs["evaluation"].path
 
 
 @contextmanager
-def _one_fold_after_the_other(events: RunEvents, logs: Path, runner: LocalRunner) -> Generator[None]:
-    """Have a loop's iterations run here, in turn, each with its logs in a folder of its own.
-
-    kfp.local gives them to a pool of threads, also with parallelism 1, which goes through all folds that are left,
-    hours of work, after one has failed or the run was interrupted. And of two at a time nobody could tell
-    whose cache hit a log record is.
-    """
+def _folds_in_turn(events: RunEvents, logs: Path, runner: LocalRunner) -> Generator[None]:
+    """Have the folds run in turn, each with its logs in a folder of its own."""
     environment = os.environ if isinstance(runner, local.SubprocessRunner) else runner.container_run_args["environment"]
 
-    def execute(_: object, tasks: Sequence[tuple[str, Any]], parallelism_limit: int = 0, **options: Any) -> Any:
-        outputs: dict[str, Any] = {}
-        for fold, (name, task) in enumerate(tasks, start=1):
-            folder = logs / f"fold-{fold}"
-            folder.mkdir(exist_ok=True)
-            environment[LOG_VARIABLE] = str(folder)
-            events.enter(in_fold(fold, len(tasks)))
-            outputs[name], status = orchestrator.execute_task(task_name=name, task_spec=task, **options)
-            if status is not Status.SUCCESS:
-                options["fail_stack"].append(name)
-                return {}, status
-            for key, value in outputs[name].items():
-                options["io_store"].put_task_output(name, key, value)
+    def begin(fold: int, folds: int) -> None:
+        folder = logs / f"fold-{fold}"
+        folder.mkdir(exist_ok=True)
+        environment[LOG_VARIABLE] = str(folder)
+        events.enter(in_fold(fold, folds))
+
+    def end() -> None:
         environment[LOG_VARIABLE] = str(logs)
         events.enter("")
-        return outputs, Status.SUCCESS
 
-    executor: Any = orchestrator.ParallelExecutor
-    kfps_own = executor.execute_parallel_tasks
-    executor.execute_parallel_tasks = execute
-    try:
+    with loops_in_turn(begin, end):
         yield
-    finally:
-        executor.execute_parallel_tasks = kfps_own
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class RunEvents:
     folder: Path
     steps: dict[str, StepState]
     evaluation: str | None = None
-    """Path of the evaluation that the gate judged by."""
+    """Path of the evaluation whose verdict the gate enforces, as soon as there is one."""
     version: str | None = None
     """URI of the version that is the champion now."""
     published: str | None = None
@@ -108,8 +108,6 @@ class RunEvents:
         match event["event"]:
             case "started":
                 self._running[file] = self.steps[self._within + event["step"]]
-            case "judged":
-                self.evaluation = event["evaluation"]
             case "promoted":
                 self.version, self.reason = event["version"], event["reason"]
             case "published":

@@ -37,8 +37,8 @@ def test_a_step_runs_on_its_recorded_input_and_leaves_all_its_outputs(chain: Cha
 
 
 def test_every_adapter_is_among_them_but_those_that_were_never_recorded():
-    """For pool see below, for contract its own tests."""
-    assert {task.split("-")[0] for task in RECORDED} == {*ADAPTERS} - {"pool", "contract"}
+    """For pool and preflight see below, for contract its own tests."""
+    assert {task.split("-")[0] for task in RECORDED} == {*ADAPTERS} - {"pool", "preflight", "contract"}
 
 
 def test_the_steps_did_their_real_work(chain: Chain):
@@ -117,6 +117,20 @@ def test_an_error_of_the_user_ends_a_container_with_code_2_and_one_sentence(chai
     assert ran.code == 2
     assert "balance: " in ran.log
     assert "Traceback" not in ran.log
+
+
+def test_preflight_takes_parameters_as_fingerprint_does(chain: Chain):
+    """It is newer than the recordings; its outputs are a part of fingerprint's."""
+    given = executor_input("fingerprint")
+    given["inputs"]["parameterValues"] = {
+        "registry": executor_input("promote")["inputs"]["parameterValues"]["registry"],
+        "policy": "default",
+    }
+
+    ran = chain.launcher.run(adapter("preflight"), given)
+
+    assert ran.code == 0, ran.log
+    assert ran.output["parameterValues"] == {"Output": ""}
 
 
 def test_pool_takes_lists_of_artifacts_as_the_others_take_one(chain: Chain):

@@ -269,7 +269,7 @@ def test_task_details_say_no_more_than_the_real_ones() -> None:
     assert {key for one in mine for key in one} <= {key for one in real for key in one}
 
 
-CACHED = [Step(task, "Cached") for task in argo.TRAINING[1:8]]
+CACHED = [Step(task, "Cached") for task in argo.RECORDED[1:8]]
 
 
 @pytest.mark.parametrize(

@@ -47,22 +47,22 @@ def log_when_started(api: KfpApiServer, step: str, text: str) -> None:
 
 
 def test_a_run_that_passes(api: KfpApiServer, lesionflow: Command) -> None:
-    reused = [*work("fingerprint"), *work("ingest", "Cached")]
+    reused = [*work("preflight"), *work("fingerprint"), *work("ingest", "Cached")]
     play(
         api,
         ("PENDING", []),
-        ("RUNNING", work("fingerprint", "Running")),
+        ("RUNNING", [*work("preflight"), *work("fingerprint", "Running")]),
         ("RUNNING", [*reused, *work("split", "Running")]),
-        ("SUCCEEDED", [*reused, *done("ingest", "fingerprint")]),
+        ("SUCCEEDED", [*reused, *done("ingest", "fingerprint", "preflight")]),
     )
     result = lesionflow(*WAIT)
     assert (result.code, result.err) == (0, "")
     lines = lines_of(result.out)
-    assert lines[0] == ["✓", "fingerprint", "done", "10.0", "s"]
-    assert lines[1] == ["↻", "ingest", "reused"]
+    assert lines[1] == ["✓", "fingerprint", "done", "10.0", "s"]
+    assert lines[2] == ["↻", "ingest", "reused"]
     assert [line[1] for line in lines] == [
-        "fingerprint", "ingest", "duplicates", "split", "balance", "finetune-head", "finetune-partial", "finetune-full",
-        "evaluate", "gate", "export", "promote",
+        "preflight", "fingerprint", "ingest", "duplicates", "split", "balance", "finetune-head", "finetune-partial",
+        "finetune-full", "evaluate", "gate", "export", "promote",
     ]  # fmt: skip
     assert "Passed: the gate let the model through; it is in gs://bucket/registry" in result.out
 
@@ -210,7 +210,7 @@ def test_last_words_decide_without_any_log(
     says: str,
 ) -> None:
     """They stand in the Workflow; that the pod, its log and KFP's details are gone does not matter."""
-    after = argo.TRAINING[argo.TRAINING.index(step) :]
+    after = argo.RECORDED[argo.RECORDED.index(step) :]
     kube = with_kube(
         FakeKube(("FAILED", [*done(*after), *work(step, "Failed", words(step, sentence, status))]), compressed=True)
     )
@@ -225,17 +225,17 @@ def test_a_run_past_a_megabyte_is_followed_to_its_end(
     api: KfpApiServer, lesionflow: Command, with_kube: WithKube
 ) -> None:
     """KFP's details stay where they were; Argo's compressed nodes go on."""
-    halfway = [*done(*argo.TRAINING[5:]), *work("finetune", "Running")]
+    halfway = [*done(*argo.RECORDED[5:]), *work("finetune", "Running")]
     with_kube(FakeKube(("RUNNING", halfway), ("SUCCEEDED", done()), compressed=True))
     play(api, ("RUNNING", halfway))
     result = lesionflow(*WAIT)
     assert (result.code, result.err) == (0, "")
-    assert [line[2] for line in lines_of(result.out)] == ["done"] * 12
+    assert [line[2] for line in lines_of(result.out)] == ["done"] * 13
 
 
 def test_stale_details_are_not_taken_for_the_truth(api: KfpApiServer, lesionflow: Command) -> None:
     """Without Kubernetes, of a run that passed 1 MB: what is not known is said, and not shown as done in 0.0 s."""
-    halfway = [*done(*argo.TRAINING[5:]), *work("finetune", "Running")]
+    halfway = [*done(*argo.RECORDED[5:]), *work("finetune", "Running")]
     play(api, ("RUNNING", halfway))
     advance, looks = api.after_request, iter(range(9))
 
@@ -249,8 +249,8 @@ def test_stale_details_are_not_taken_for_the_truth(api: KfpApiServer, lesionflow
     result = lesionflow(*WAIT)
     assert result.code == 0
     lines = lines_of(result.out)
-    assert [line[2] for line in lines] == ["done"] * 12
-    assert " ".join(lines[5]) == "✓ finetune-head done not known: the run's record had passed 1 MB"
+    assert [line[2] for line in lines] == ["done"] * 13
+    assert " ".join(lines[6]) == "✓ finetune-head done not known: the run's record had passed 1 MB"
     assert " 0.0 s" not in result.out
 
 
@@ -264,7 +264,7 @@ def test_a_step_whose_pod_is_pending_is_not_running(
         "watch",
         lambda self, events: (seen.append(events.steps["finetune-head"].status), watch(self, events)),
     )
-    before = done(*argo.TRAINING[5:])
+    before = done(*argo.RECORDED[5:])
     scenes = [("RUNNING", [*before, *work("finetune", phase)]) for phase in ("Driving", "Pending", "Running")]
     play(api, *scenes, ("SUCCEEDED", done()))
     assert lesionflow(*WAIT).code == 0
@@ -278,14 +278,14 @@ def test_a_step_whose_pod_is_pending_is_not_running(
 def test_a_step_that_lost_its_pod_says_so_and_goes_on(
     api: KfpApiServer, lesionflow: Command, with_kube: WithKube
 ) -> None:
-    before = done(*argo.TRAINING[5:])
+    before = done(*argo.RECORDED[5:])
     with_kube(
         FakeKube(
             ("RUNNING", [*before, *work("finetune", "Running", LOST, Attempt("Pending"))]),
             ("RUNNING", [*before, *work("finetune", "Running", LOST, Attempt("Running"))]),
             (
                 "SUCCEEDED",
-                [*before, *work("finetune", "Succeeded", LOST, Attempt("Succeeded")), *done(*argo.TRAINING[:6])],
+                [*before, *work("finetune", "Succeeded", LOST, Attempt("Succeeded")), *done(*argo.RECORDED[:6])],
             ),
         )
     )
@@ -313,7 +313,7 @@ def test_a_step_whose_pod_was_deleted_and_not_tried_again(
     lesionflow: Command, api: KfpApiServer, with_kube: WithKube, message: str, says: str
 ) -> None:
     ended = Attempt("Failed", message, 143)
-    with_kube(FakeKube(("FAILED", [*done(*argo.TRAINING[5:]), *work("finetune", "Failed", ended)])))
+    with_kube(FakeKube(("FAILED", [*done(*argo.RECORDED[5:]), *work("finetune", "Failed", ended)])))
     result = lesionflow(*WAIT)
     assert result.code == 1
     assert "Failed: The step finetune-head was ended from outside" in result.out
@@ -486,6 +486,6 @@ def test_kubernetes_that_tells_nothing_is_done_without(
     play(api, ("RUNNING", work("fingerprint")), ("SUCCEEDED", done()))
     result = lesionflow(*WAIT)
     assert result.code == 0
-    assert [line[2] for line in lines_of(result.out)] == ["done"] * 12
+    assert [line[2] for line in lines_of(result.out)] == ["done"] * 13
     reason = {"denied": "workflows is forbidden", "gone": "no Workflow of it", "damaged": "are damaged"}[how]
     assert result.out.count(reason) == 1

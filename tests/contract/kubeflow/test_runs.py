@@ -76,21 +76,22 @@ def test_status_of_the_newest(runs: list[str], api: KfpApiServer, lesionflow: Co
     assert runs[2] in result.out
     assert f"{api.url}/#/runs/details/{runs[2]}" in result.out
     lines = lines_of(result.out)
-    assert [line[:3] for line in lines[:3]] == [
+    assert [line[:3] for line in lines[:4]] == [
+        ["·", "preflight", "waiting"],
         ["✓", "fingerprint", "done"],
         ["▸", "ingest", "running"],
         ["·", "duplicates", "waiting"],
     ]
-    assert len(lines) == 12
+    assert len(lines) == 13
     assert result.out.count("Kubernetes does not tell of this run (There is no kubeconfig at") == 1
 
 
 def test_status_from_the_workflow(runs: list[str], lesionflow: Command, with_kube: WithKube) -> None:
     """It knows of attempts and why one waits, and is right about a run whose details have gone stale."""
     again = work("finetune", "Running", LOST, Attempt("Pending"))
-    with_kube(FakeKube(("RUNNING", [*done(*argo.TRAINING[5:]), *again]), compressed=True))
+    with_kube(FakeKube(("RUNNING", [*done(*argo.RECORDED[5:]), *again]), compressed=True))
     lines = [" ".join(line) for line in lines_of(lesionflow("status").out)]
-    assert lines[4:7] == [
+    assert lines[5:8] == [
         "✓ balance done 10.0 s",
         "· finetune-head waiting attempt 2, 1 lost its pod; its pod is Pending",
         "· finetune-partial waiting",
@@ -211,7 +212,10 @@ def test_log_of_all_steps(runs: list[str], api: KfpApiServer, lesionflow: Comman
 
 
 def test_log_of_what_is_no_step(runs: list[str], api: KfpApiServer, lesionflow: Command) -> None:
-    assert "There is no step 'inges'; expected one of fingerprint," in lesionflow("logs", "third", "inges").sentence()
+    assert (
+        "There is no step 'inges'; expected one of preflight, fingerprint,"
+        in lesionflow("logs", "third", "inges").sentence()
+    )
     assert api.requests == []
 
 
@@ -359,10 +363,10 @@ def test_list_tells_refused_from_stopped(
 ) -> None:
     """KFP says FAILED of both; past 1 MB the gate is not even in its details."""
     refused = [*done("gate", "export", "promote"), *work("gate", "Failed", words("gate", "0.5 is below 0.7.", 3))]
-    api.set_run(runs[1], "FAILED", details(done(*argo.TRAINING[6:])))
+    api.set_run(runs[1], "FAILED", details(done(*argo.RECORDED[6:])))
     with_kube(FakeKube(("FAILED", refused), compressed=True))
     assert "refused" in lesionflow("list").out
-    with_kube(FakeKube(("FAILED", done(*argo.TRAINING[6:])), message="Stopped with strategy 'Terminate'"))
+    with_kube(FakeKube(("FAILED", done(*argo.RECORDED[6:])), message="Stopped with strategy 'Terminate'"))
     assert "stopped" in lesionflow("list").out
 
 

@@ -17,7 +17,7 @@ from recordings import recorded
 
 from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.runs.pod_names import pod_name
-from lesionflow.kubeflow.runs.task_state import RunState, TaskState
+from lesionflow.kubeflow.runs.task_state import TASKS, RunState, TaskState
 from lesionflow.kubeflow.runs.workflow import nodes_of, place_of, run_state
 
 
@@ -32,8 +32,8 @@ def of(run: RunState, task: str, fold: int | None = None) -> TaskState:
 def test_a_real_run_past_a_megabyte() -> None:
     run = run_state(real("succeeded-compressed"))
     assert (run.state, run.folds, run.stopped, run.stale) == ("SUCCEEDED", None, False, False)
-    states = {task: of(run, task).status for task in argo.TRAINING}
-    assert states == dict.fromkeys(argo.TRAINING, "done") | {"ingest": "reused", "duplicates": "reused"}
+    states = {task: of(run, task).status for task in argo.RECORDED}
+    assert states == dict.fromkeys(argo.RECORDED, "done") | {"ingest": "reused", "duplicates": "reused"}
     assert of(run, "export").seconds == 74
 
 
@@ -202,7 +202,7 @@ def maimed(draw: st.DrawFn) -> Any:
 def test_a_workflow_with_missing_or_broken_parts_is_read_as_far_as_it_goes(workflow: Any) -> None:
     run = run_state(workflow)
     assert set(run.steps()) == set(run.names.values())
-    assert {task.name for task in run.tasks} <= set(argo.TRAINING)
+    assert {task.name for task in run.tasks} <= set(argo.RECORDED)
     for step in run.steps().values():
         assert step.status in ("waiting", "running", "done", "reused", "failed", "killed")
         assert step.seconds >= 0 or math.isnan(step.seconds)
@@ -219,7 +219,7 @@ def test_a_workflow_that_has_not_begun(status: Any) -> None:
 @given(st.text(max_size=80))
 def test_any_name_of_a_node_can_be_read(name: str) -> None:
     place = place_of(name)
-    assert place is None or place.task in (*argo.TRAINING, "pool")
+    assert place is None or place.task in TASKS
 
 
 def test_folds_that_may_not_run_yet_count() -> None:

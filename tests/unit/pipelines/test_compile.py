@@ -1,5 +1,6 @@
 """The compiled pipeline is what a cluster expects."""
 
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from lesionflow.cli.main import app
 from lesionflow.kubeflow.compile import compile_pipeline
+from lesionflow.pipelines.cross_validation import BEFORE
 from lesionflow.pipelines.placement import HOME
 from lesionflow.profile import PROFILES, load_profile
 from lesionflow.runtime import container_images as images
@@ -146,7 +148,7 @@ def test_the_steps_whose_answer_may_change_by_itself_are_never_cached(files):
 
     uncached = {name for name, task in tasks.items() if not task.get("cachingOptions", {}).get("enableCache")}
 
-    assert uncached == {"fingerprint", "gate", "promote"}
+    assert uncached == {"preflight", "fingerprint", "promote"}
 
 
 def test_export_and_promotion_wait_for_the_gate(files):
@@ -155,6 +157,15 @@ def test_export_and_promotion_wait_for_the_gate(files):
     tasks = spec["root"]["dag"]["tasks"]
     assert "gate" in tasks["export"]["dependentTasks"]
     assert {"gate", "export"} <= set(tasks["promote"]["dependentTasks"])
+    assert not any("gate" in json.dumps(tasks[task]["inputs"]) for task in ("export", "promote"))
+
+
+def test_nothing_costly_begins_before_the_preflight(files):
+    spec, _ = _documents(files["gke"])
+
+    tasks = spec["root"]["dag"]["tasks"]
+    assert {name for name, task in tasks.items() if not task.get("dependentTasks")} == {"preflight", "fingerprint"}
+    assert set(tasks["ingest"]["dependentTasks"]) == {"preflight", "fingerprint"}
 
 
 def test_compiling_twice_gives_the_same_bytes(files, tmp_path):
@@ -211,7 +222,7 @@ def test_the_command_warns_of_images_that_are_not_pinned(tmp_path, monkeypatch):
 
 
 def test_what_runs_in_the_lean_image_does_not_need_keras():
-    steps = ("fingerprint", "ingest", "duplicates", "split", "balance", "gate", "promote", "pool")
+    steps = ("preflight", "fingerprint", "ingest", "duplicates", "split", "balance", "gate", "promote", "pool")
     program = "import sys\nsys.modules.update(dict.fromkeys(('keras', 'tensorflow')))\n"
     program += "".join(f"import lesionflow.components.{step}.{step}\n" for step in steps)
 
@@ -232,7 +243,7 @@ def test_the_tasks_of_a_fold_ask_for_what_the_training_pipelines_do(folded, file
     loop = spec["components"]["comp-for-loop-2"]["dag"]["tasks"]
     tasks = plain["root"]["dag"]["tasks"]
     executors, configs = (d["deploymentSpec"]["executors"] for d in (spec, platform))
-    assert loop.keys() == tasks.keys() - {"fingerprint", "ingest", "duplicates", "gate", "export", "promote"}
+    assert loop.keys() == tasks.keys() - {*BEFORE, "preflight", "gate", "export", "promote"}
     for task in loop:
         name = f"exec-{task}"
         assert executors[name]["container"] == plain["deploymentSpec"]["executors"][name]["container"]

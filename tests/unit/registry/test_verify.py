@@ -31,7 +31,6 @@ def _promote(world: World, registry: str) -> str:
         scores=world.out("scores"),
         model_card=world.out("model_card"),
         registry=registry,
-        gate_verdict="passed",
     )
 
 

@@ -11,7 +11,19 @@ import pytest
 from lesionflow.runtime.step_digest import step_digest
 
 ROOT = Path(__file__).parents[3]
-STEPS = ("fingerprint", "ingest", "duplicates", "split", "balance", "finetune", "evaluate", "gate", "export", "promote")
+STEPS = (
+    "preflight",
+    "fingerprint",
+    "ingest",
+    "duplicates",
+    "split",
+    "balance",
+    "finetune",
+    "evaluate",
+    "gate",
+    "export",
+    "promote",
+)
 
 
 @pytest.fixture
@@ -113,5 +125,5 @@ def test_another_keras_backend_changes_only_the_steps_that_use_keras(digests):
     changed = _changed(compute(KERAS_BACKEND="tensorflow"), compute(KERAS_BACKEND="jax"))
 
     assert {"finetune", "evaluate"} <= changed
-    # fingerprint and promote, which are never cached, import the module that can load a model.
+    # preflight and promote, which are never cached, import the module that can load a model.
     assert not changed & {"ingest", "split", "balance", "gate"}

@@ -2,7 +2,6 @@
 
 import os
 import time
-import warnings
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import kfp
 from kfp_server_api import Configuration
 
+from lesionflow.compat.kfp_client import PreparedClient
 from lesionflow.errors import UserError
 from lesionflow.kubeflow.client.refusals import KUBECONFIG, NOTHING
 from lesionflow.kubeflow.client.settings import DEX_PASSWORD_VARIABLE, TOKEN_VARIABLE, ClusterSettings
@@ -50,41 +50,14 @@ def connect(settings: ClusterSettings) -> kfp.Client:
         keys = [part for key in configuration.api_key.values() for part in str(key).split() if part != "Bearer"]
         return [*keys, *([cookie] if cookie else [])]
 
-    return _Client(configuration, cookie, Origin(reach or configuration.host, words, secrets), settings)
+    transport = Transport(configuration, Origin(reach or configuration.host, words, secrets))
+    return PreparedClient(configuration, cookie, settings.ui_endpoint or None, transport, settings.namespace)
 
 
 def run_url(settings: ClusterSettings, run_id: str) -> str | None:
     """Where a browser shows a run; None if only this machine or pod reaches the API."""
     base = settings.ui_endpoint or settings.endpoint
     return f"{base}/#/runs/details/{run_id}" if base else None
-
-
-class _Client(kfp.Client):
-    """kfp's client without its surprises.
-
-    The original reads (and in a pod writes) ~/.config/kfp/context.json, so that a notebook decides
-    where a command looks; asks a dead server five times, with a traceback each, before it says so;
-    and falls back to http://localhost without a word if it finds no kubeconfig.
-    """
-
-    def __init__(
-        self, configuration: Configuration, cookie: str | None, origin: Origin, settings: ClusterSettings
-    ) -> None:
-        self._prepared = configuration
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # "only works with Kubeflow Pipelines v2"
-            super().__init__(host=configuration.host, cookies=cookie, ui_host=settings.ui_endpoint or None)
-        api_client = cast(Any, self)._run_api.api_client  # the one that all generated classes share
-        api_client.rest_client = Transport(configuration, origin)
-        several_users: bool | None = cast(Any, self)._healthz_api.healthz_service_get_healthz().multi_user
-        # With several users lists must name a namespace; with a single one they must not.
-        self._context_setting = {"namespace": settings.namespace if several_users else ""}
-
-    def _load_config(self, *_: Any, **__: Any) -> Configuration:
-        return self._prepared
-
-    def _load_context_setting_or_default(self) -> None:
-        self._context_setting = {"namespace": "not asked yet"}
 
 
 def _destination(settings: ClusterSettings) -> tuple[Configuration, str]:

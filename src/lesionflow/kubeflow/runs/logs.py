@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import kfp
 from urllib3.exceptions import HTTPError
 
+from lesionflow.compat.kfp_client import open_stream
 from lesionflow.errors import UserError
 from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.transport import TIME_LIMITS, Refused, Unanswered
@@ -174,14 +175,8 @@ class Logs:
 
     def _from_api(self, run: Any, pod: str) -> Any:
         """A stream from the one path of KFP's API that has logs, which no generated class knows."""
-        return cast(Any, self.client)._run_api.api_client.call_api(
-            "/apis/v1alpha1/runs/{run}/nodes/{node}/log",
-            "GET",
-            path_params={"run": run.run_id, "node": pod},
-            auth_settings=["Bearer"],
-            _preload_content=False,
-            _request_timeout=TIME_LIMITS,
-        )
+        parameters = {"run": run.run_id, "node": pod}
+        return open_stream(self.client, "/apis/v1alpha1/runs/{run}/nodes/{node}/log", parameters, TIME_LIMITS)
 
 
 class _NoLog(Exception):

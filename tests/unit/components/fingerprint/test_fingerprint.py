@@ -6,7 +6,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from s3_server import S3Server
 
 from lesionflow import storage
 from lesionflow.components.fingerprint.fingerprint import fingerprint
@@ -143,61 +142,3 @@ def test_no_metadata_is_found_here_first(small_source: Path) -> None:
     (small_source / "HAM10000_metadata.csv").rename(small_source / "HAM10000_metadata.xlsx")
     with pytest.raises(UserError, match="No metadata table was found"):
         fingerprint(str(small_source))
-
-
-def test_a_registry_that_promote_could_not_use_is_refused_at_once(
-    small_source: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And one that it can use does not count: where a model goes changes no data."""
-    monkeypatch.setattr("lesionflow.storage.s3._conditional", set())
-    assert fingerprint(str(small_source), registry="s3://bucket/models") == fingerprint(str(small_source))
-    monkeypatch.setattr("lesionflow.storage.s3._conditional", set())
-    s3_server.ignores_conditions = True
-    with pytest.raises(UserError, match="upgrade it, or use another store"):
-        fingerprint("gs://is-not-even-looked-at/data", registry="s3://bucket/models")
-
-
-COMPARES = (
-    "{clauses: [{kind: average, metric: macro_f1, at_least: 0.7}, "
-    "{kind: champion, metric: macro_f1, worse_by_at_most: 0.1}]}"
-)
-VERSION = "20250131T120000Z-00000001"
-
-
-def _registry(folder: Path) -> str:
-    """A registry whose champion is no more than its card."""
-    (folder / "versions" / VERSION).mkdir(parents=True)
-    (folder / "versions" / VERSION / "card.json").write_text("{}")
-    (folder / "champion.json").write_text(f'{{"version": "{VERSION}"}}')
-    return str(folder)
-
-
-def test_the_champion_is_handed_on_only_if_the_policy_asks(small_source: Path, tmp_path: Path) -> None:
-    registry, out = _registry(tmp_path / "registry"), tmp_path / "out" / "champion"
-
-    plain = fingerprint(str(small_source), "none", registry=registry, champion=out)
-    assert out.read_text() == ""
-    compared = fingerprint(str(small_source), "none", registry=registry, policy=COMPARES, champion=out)
-    assert out.read_text() == VERSION
-    fingerprint(str(small_source), "none", registry=str(tmp_path / "new"), policy=COMPARES, champion=out)
-    assert out.read_text() == ""
-    assert plain == compared
-
-
-@pytest.mark.parametrize("damage", ["pointer", "card", "registry", "policy"])
-def test_a_champion_that_cannot_be_compared_with_ends_the_run_before_it_trains(
-    small_source: Path, tmp_path: Path, damage: str
-) -> None:
-    registry, policy = _registry(tmp_path / "registry"), COMPARES
-    if damage == "pointer":
-        (tmp_path / "registry" / "champion.json").write_text("{half")
-    elif damage == "card":
-        (tmp_path / "registry" / "versions" / VERSION / "card.json").unlink()
-    elif damage == "registry":
-        registry = ""
-    else:
-        policy = "{clauses: [{kind: champion, metric: macro_f1, worse_by_at_most: 0.1}]}"
-
-    says = {"pointer": "names no version", "card": "is not complete", "registry": "no registry", "policy": "not valid"}
-    with pytest.raises(UserError, match=says[damage]):
-        fingerprint(str(small_source), "none", registry=registry, policy=policy, champion=tmp_path / "out")

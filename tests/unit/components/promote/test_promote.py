@@ -39,7 +39,7 @@ def candidate(tmp_path):
 def test_a_promoted_model_is_the_champion_and_comes_back_whole(registry, candidate, tmp_path):
     given = candidate("first")
 
-    uri = promote(**given, registry=registry, gate_verdict="passed")
+    uri = promote(**given, registry=registry)
 
     assert champion_uri(registry) == uri
     folder = fetch_model(registry, tmp_path / "fetched")
@@ -216,12 +216,6 @@ def test_another_word_for_when_to_replace_is_refused_before_anything_is_written(
 def test_a_model_that_failed_the_gate_is_not_promoted(registry, candidate):
     with pytest.raises(UserError, match="failed the gate"):
         promote(**candidate("weak", hits=5), registry=registry)
-    assert not storage.exists(registry)
-
-
-def test_a_failed_gate_verdict_is_not_overridden_by_a_passed_evaluation(registry, candidate):
-    with pytest.raises(UserError, match="failed the gate"):
-        promote(**candidate("good"), registry=registry, gate_verdict="failed")
     assert not storage.exists(registry)
 
 
