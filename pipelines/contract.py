@@ -36,6 +36,9 @@ TASKS = {
 }
 """kfp's name of each task -> the step's name for users, in order."""
 
+JUDGES = "contract"
+"""The task whose evaluation holds the verdict that the gate enforces."""
+
 OWN = ("contract", "split-2", "contract-2")
 """Those of them that no other pipeline has."""
 

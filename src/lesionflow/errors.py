@@ -1,5 +1,8 @@
 """Errors whose message is meant for a person, not for a programmer."""
 
+PASSED, FAILED, BAD_INPUT, REFUSED = 0, 1, 2, 3
+"""Exit codes of the command, and of the process of a step."""
+
 
 class UserError(Exception):
     """Bad input. The message is one sentence: what, where, expected, received, how to mend it.

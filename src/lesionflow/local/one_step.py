@@ -19,12 +19,12 @@ from rich.console import Console
 
 from lesionflow import storage
 from lesionflow.errors import UserError
+from lesionflow.local.outcome import outcome_of, show_outcome
 from lesionflow.local.processes import ProcessBackend
 from lesionflow.local.runner import Interrupted, run_pipeline
 from lesionflow.local.workspace import Workspace
 from lesionflow.pipelines.training import TASKS
 from lesionflow.runtime.run_display import RunDisplay
-from lesionflow.runtime.run_outcome import judge_run
 
 STEPS = tuple(dict.fromkeys(name.split("-")[0] for name in TASKS))
 
@@ -76,13 +76,13 @@ def run_one(
             except Interrupted as interrupt:
                 console.print(str(interrupt))
                 return 128 + interrupt.signal
-        outcome = judge_run(events, folder)
+        outcome = outcome_of(events, folder)
         for name, path in _outputs(workspace.store, before).items():
             link = workspace.root / name
             link.unlink(missing_ok=True)
             link.symlink_to(path.relative_to(workspace.root))
             console.print(f"{name + ':':<16} {link}", highlight=False, soft_wrap=True)
-    outcome.show(console, folder)
+    show_outcome(outcome, console, folder)
     if outcome.status == "refused":
         console.print(f"[bold red]Refused:[/] {outcome.error}", highlight=False, soft_wrap=True)
     return outcome.code

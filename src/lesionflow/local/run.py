@@ -8,12 +8,13 @@ from rich.console import Console
 
 from lesionflow import profile as cluster
 from lesionflow.local.backend import Backend
+from lesionflow.local.outcome import outcome_of, show_outcome
 from lesionflow.local.runner import Interrupted, run_pipeline
 from lesionflow.local.summary import print_summary, write_summary
 from lesionflow.local.workspace import Workspace
 from lesionflow.pipelines import cross_validation, training
 from lesionflow.runtime.run_display import RunDisplay
-from lesionflow.runtime.run_outcome import Outcome, judge_run
+from lesionflow.runtime.run_outcome import RunOutcome
 
 
 def run(
@@ -63,14 +64,14 @@ def run(
                     steps=steps,
                     judges=kind.JUDGES,
                 )
-                outcome = judge_run(events, folder)
+                outcome = outcome_of(events, folder)
             except Interrupted as interrupt:
                 events = interrupt.events
-                outcome = Outcome("interrupted", str(interrupt), 128 + interrupt.signal)
+                outcome = RunOutcome("interrupted", str(interrupt), 128 + interrupt.signal)
         summary = write_summary(
             folder, events, outcome.status, outcome.error, time.time() - started, int(arguments["seed"])
         )
         workspace.show_latest(folder)
     print_summary(console, summary, folder)
-    outcome.show(console, folder)
+    show_outcome(outcome, console, folder)
     return outcome.code

@@ -16,9 +16,9 @@ from kfp.dsl.graph_component import GraphComponent
 
 from lesionflow.compat.kfp_local import EndedTask, loops_in_turn, tasks_told
 from lesionflow.local.backend import SAVING, Backend, LocalRunner, RunPlace
+from lesionflow.local.outcome import KFP_LOG
 from lesionflow.local.workspace import RunLock, Workspace
 from lesionflow.runtime.events import RunEvents, StepState, in_fold
-from lesionflow.runtime.run_outcome import KFP_LOG
 from lesionflow.runtime.step import LOG_VARIABLE
 
 

@@ -17,8 +17,8 @@ from types import FrameType
 from typing import ParamSpec, TypeVar
 
 from lesionflow.compat.process import collect_garbage_rarely, skip_last_collection, write_output_to
-from lesionflow.errors import GateRefused, Preempted, UserError
-from lesionflow.runtime.last_words import leave_last_words
+from lesionflow.errors import BAD_INPUT, REFUSED, GateRefused, Preempted, UserError
+from lesionflow.runtime.last_words import Kind, leave_last_words
 from lesionflow.runtime.progress import report
 
 LOG_VARIABLE = "LESIONFLOW_LOGS"
@@ -51,26 +51,29 @@ def run_step(step: str, action: Callable[P, T], *args: P.args, **kwargs: P.kwarg
     report("started", step=step, pid=os.getpid())
     try:
         result = action(*args, **kwargs)
-    except (UserError, GateRefused) as error:
-        refused = isinstance(error, GateRefused)
-        report("failed", step=step, kind="refused" if refused else "user", message=str(error))
-        print(f"{step}: {error}", file=sys.stderr)
-        leave_last_words(step, str(error), 3 if refused else 2)
-        raise SystemExit(3 if refused else 2) from None
+    except GateRefused as error:
+        raise _ended(step, "refused", error, REFUSED) from None
+    except UserError as error:
+        raise _ended(step, "user", error, BAD_INPUT) from None
     except Preempted as error:
-        report("failed", step=step, kind="preempted", message=str(error))
-        print(f"{step}: {error}", file=sys.stderr)
-        leave_last_words(step, str(error), 128 + signal.SIGTERM)
-        raise SystemExit(128 + signal.SIGTERM) from None
+        raise _ended(step, "preempted", error, 128 + signal.SIGTERM) from None
     except BaseException as error:
         traceback.print_exc()  # into the log: kfp's own print would come after the report
         report("failed", step=step, kind="crash", message=f"{type(error).__name__}: {error}")
-        leave_last_words(step, f"{type(error).__name__}: {error}", 1)
+        leave_last_words(step, "crash", f"{type(error).__name__}: {error}", 1)
         raise
     finally:
         skip_last_collection()
     report("finished", step=step, seconds=time.monotonic() - started)
     return result
+
+
+def _ended(step: str, kind: Kind, error: Exception, status: int) -> SystemExit:
+    """Say why a step ends, wherever somebody looks for it; return what ends its process."""
+    report("failed", step=step, kind=kind, message=str(error))
+    print(f"{step}: {error}", file=sys.stderr)
+    leave_last_words(step, kind, str(error), status)
+    return SystemExit(status)
 
 
 def _heed_sigterm() -> None:

@@ -107,14 +107,15 @@ def test_a_cross_validation_shows_its_own_steps_from_the_start(
     assert "Passed: the gate let the method through; a cross-validation promotes nothing." in result.out
 
 
-def test_a_run_that_is_refused(api: KfpApiServer, lesionflow: Command) -> None:
-    log = "I0301 launcher\ngate: macro-F1 0.512 is below 0.7.\nF0301 failed to execute component: exit status 3\n"
-    log_when_started(api, "gate", log)
-    play(api, ("FAILED", REFUSED))
+def test_a_run_that_is_refused(api: KfpApiServer, lesionflow: Command, with_kube: WithKube) -> None:
+    """The verdict is read from the gate's last words, and never from a log."""
+    gate = work("gate", "Failed", words("gate", "macro-F1 0.512 is below 0.7.", 3))
+    with_kube(FakeKube(("FAILED", [*done("gate", "export", "promote"), *gate])))
     result = lesionflow(*WAIT)
     assert result.code == 3
     assert "Refused: macro-F1 0.512 is below 0.7. Nothing was promoted." in result.out
     assert ["✗", "gate", "failed", "10.0", "s"] in lines_of(result.out)
+    assert not any("/log" in path for _, path, _ in api.requests)
 
 
 @pytest.mark.parametrize("kube", [False, True])
@@ -127,24 +128,24 @@ def test_a_refusal_whose_log_is_out_of_reach(
     result = lesionflow(*WAIT)
     assert result.code == 3
     assert "Refused: The gate refused the model; its log says why." in result.out
+    assert not any("/log" in path for _, path, _ in api.requests)
 
 
 @pytest.mark.parametrize(
-    ("log", "code", "says"),
+    ("ended", "code", "says"),
     [
-        ("Traceback ...\nMemoryError\nF0301 exit status 1\n", 1, "The step gate failed"),
-        ("gate: e.json contradicts itself; run evaluate again.\nF0301 exit status 2\n", 2, "contradicts itself"),
-        ("F0301 failed to execute component: exit status 137\n", 1, "The step gate failed"),
+        (words("gate", "MemoryError: ", 1), 1, "Failed: The step gate failed: MemoryError:."),
+        (words("gate", "e.json contradicts itself; run evaluate again.", 2), 2, "Failed: e.json contradicts itself;"),
+        (Attempt("Failed", "main: Error (exit code 137)", 137), 1, "Failed: The step gate failed"),
     ],
 )
 def test_a_gate_that_fails_without_refusing(
-    api: KfpApiServer, lesionflow: Command, log: str, code: int, says: str
+    api: KfpApiServer, lesionflow: Command, with_kube: WithKube, ended: Attempt, code: int, says: str
 ) -> None:
-    log_when_started(api, "gate", log)
-    play(api, ("FAILED", REFUSED))
+    with_kube(FakeKube(("FAILED", [*done("gate", "export", "promote"), *work("gate", "Failed", ended)])))
     result = lesionflow(*WAIT)
     assert result.code == code
-    assert f"Failed: {says}" in result.out or (code == 2 and says in result.out)
+    assert says in result.out
     assert "Refused" not in result.out
 
 

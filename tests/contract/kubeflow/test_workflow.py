@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import math
+import re
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.runs.pod_names import pod_name
 from lesionflow.kubeflow.runs.task_state import TASKS, RunState, TaskState
 from lesionflow.kubeflow.runs.workflow import nodes_of, place_of, run_state
+from lesionflow.runtime.last_words import LastWords
 
 
 def real(name: str) -> Any:
@@ -73,8 +75,11 @@ def test_a_real_run_that_was_stopped_through_kfp() -> None:
 
 
 def test_real_last_words() -> None:
-    """What a step left in its container's termination message, as Argo hands it on."""
+    """What a step left in its container's termination message, as Argo hands it on; it was plain text then."""
     node = recorded("kubernetes/node-last-words.json")
+    found = re.fullmatch(r"(main: Error \(exit code 1\): )contract: (.*) \(exit status 2\)", node["message"])
+    assert found
+    node["message"] = found[1] + LastWords(step="contract", kind="user", sentence=found[2], exit_status=2).text()
     node["name"] = f"{argo.NAME}(0).root(0).gate(0).executor(0)"
     workflow = argo.workflow([], "r")
     workflow["status"]["nodes"] = {"one": node}
@@ -126,7 +131,7 @@ def test_compressed_or_not_is_the_same(compressed: bool) -> None:
         (
             Step("split", "Failed", (words("split", "no images.", 2),)),
             "failed",
-            words("split", "no images.", 2).message,
+            "no images.",
         ),
     ],
 )

@@ -7,6 +7,8 @@ from kfp_api import argo
 from kfp_api.argo import Attempt, Step
 from kfp_api.server import KfpApiServer
 
+from lesionflow.runtime.last_words import Kind, LastWords
+
 Steps = list[Step]
 
 
@@ -20,9 +22,14 @@ def done(*but: str) -> Steps:
     return [Step(task) for task in argo.TRAINING if task not in but]
 
 
+KINDS: dict[int, Kind] = {1: "crash", 2: "user", 3: "refused", 143: "preempted"}
+"""Exit status of a step -> what kind of end it is."""
+
+
 def words(step: str, sentence: str, status: int) -> Attempt:
     """A pod whose step left last words, as they stand in Argo's account of it."""
-    return Attempt("Failed", f"main: Error (exit code 1): {step}: {sentence} (exit status {status})", 1)
+    words = LastWords(step=step, kind=KINDS[status], sentence=sentence, exit_status=status)
+    return Attempt("Failed", f"main: Error (exit code 1): {words.text()}", 1)
 
 
 PHASES = {

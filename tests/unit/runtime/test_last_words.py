@@ -7,6 +7,7 @@ import pytest
 
 from lesionflow.errors import GateRefused, Preempted, UserError
 from lesionflow.runtime import last_words
+from lesionflow.runtime.last_words import LastWords
 from lesionflow.runtime.step import run_step
 
 
@@ -28,31 +29,42 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "kind", "status"),
     [
-        (GateRefused("macro-F1 0.512 is below 0.7."), 3),
-        (UserError("there is\nno image."), 2),
-        (Preempted("moved"), 143),
+        (GateRefused("macro-F1 0.512 is below 0.7."), "refused", 3),
+        (UserError("there is\nno image."), "user", 2),
+        (Preempted("moved"), "preempted", 143),
     ],
 )
-def test_a_step_that_ends_early_says_so_in_its_pods_status(message: Path, error: Exception, status: int) -> None:
+def test_a_step_that_ends_early_says_so_in_its_pods_status(
+    message: Path, error: Exception, kind: last_words.Kind, status: int
+) -> None:
     with pytest.raises(SystemExit) as end:
         run_step("gate", raising(error))
     assert end.value.code == status
-    assert message.read_text() == f"gate: {' '.join(str(error).split())} (exit status {status})"
+    said = LastWords.found_in(message.read_text())
+    assert said == LastWords(step="gate", kind=kind, sentence=" ".join(str(error).split()), exit_status=status)
 
 
 def test_a_crash_is_named(message: Path) -> None:
     with pytest.raises(MemoryError):
         run_step("split", raising(MemoryError("3 GB")))
-    assert message.read_text() == "split: MemoryError: 3 GB (exit status 1)"
+    said = LastWords.found_in(message.read_text())
+    assert said == LastWords(step="split", kind="crash", sentence="MemoryError: 3 GB", exit_status=1)
 
 
 def test_a_long_sentence_keeps_its_status_within_what_the_kubelet_takes(message: Path) -> None:
     with pytest.raises(SystemExit):
-        run_step("ingest", raising(UserError("é" * 9000)))
+        run_step("finetune-partial", raising(UserError("𝄞" * 9000)))
     assert len(message.read_bytes()) <= 4096
-    assert message.read_text().endswith("… (exit status 2)")
+    said = LastWords.found_in(message.read_text())
+    assert said
+    assert (said.sentence, said.exit_status) == ("𝄞" * 999 + "…", 2)
+
+
+@pytest.mark.parametrize("other", ["", "OOMKilled (exit code 137)", 'main: Error (exit code 1): {"step": 3', "{}"])
+def test_what_others_say_are_no_last_words(other: str) -> None:
+    assert LastWords.found_in(other) is None
 
 
 def test_nothing_is_left_outside_a_pod_of_kubeflows(message: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from lesionflow.components.contract.contract import HELD, ON_PURPOSE
 from lesionflow.kubeflow.doctor.findings import Finding, cross, fine, partly, skipped
 from lesionflow.kubeflow.runs.task_state import FINISHED, RunState, TaskState
-from lesionflow.runtime.run_outcome import Outcome
+from lesionflow.runtime.run_outcome import RunOutcome
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Seen:
     """What was seen of a run."""
 
     state: RunState
-    outcome: Outcome
+    outcome: RunOutcome
     while_running: Log = Log(error="the step was over before its log was asked for")
     """Of the first step, while it ran."""
     logs: Mapping[str, Log] = field(default_factory=dict[str, Log])
@@ -206,8 +206,7 @@ def _task(seen: Seen, name: str) -> TaskState | None:
 
 
 def _reason(task: TaskState) -> str:
-    sentence = task.attempts[-1].sentence if task.attempts else ""
-    return (sentence or " ".join(task.message.split()) or "its log says why").rstrip(".")
+    return (" ".join(task.message.split()) or "its log says why").rstrip(".")
 
 
 def _because(seen: Seen) -> str:

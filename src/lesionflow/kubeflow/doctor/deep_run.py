@@ -10,7 +10,7 @@ from typing import Any
 
 import kfp
 
-from lesionflow.errors import UserError
+from lesionflow.errors import FAILED, UserError
 from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.transport import Refused
 from lesionflow.kubeflow.compile import write_package
@@ -18,14 +18,14 @@ from lesionflow.kubeflow.doctor.deep_checks import Log, Seen
 from lesionflow.kubeflow.doctor.deep_cleaning import Cleaning
 from lesionflow.kubeflow.doctor.subject import Subject
 from lesionflow.kubeflow.kube.cluster_access import Denied, Missing
-from lesionflow.kubeflow.runs.judge import judge
 from lesionflow.kubeflow.runs.logs import Logs
+from lesionflow.kubeflow.runs.outcome import cluster_outcome
 from lesionflow.kubeflow.runs.run_reader import RunReader
 from lesionflow.kubeflow.runs.task_state import FINISHED, RunState, TaskState
 from lesionflow.kubeflow.send import send
 from lesionflow.kubeflow.submission import Submission, describe
 from lesionflow.pipelines import contract
-from lesionflow.runtime.run_outcome import FAILED, Outcome
+from lesionflow.runtime.run_outcome import RunOutcome
 
 PERIOD = 3.0
 """Seconds between two looks at a run."""
@@ -93,9 +93,9 @@ class DeepRuns:
         state, running = self._watch(run_id, name)
         logs = {task: self._log(run_id, task) for task in ("contract", "contract-2") if _has_log(state, task)}
         if state.state not in FINISHED:
-            outcome = Outcome("failed", "it has not ended", FAILED)
+            outcome = RunOutcome("failed", "it has not ended", FAILED)
         else:
-            outcome = judge(state, lambda task: self._log(run_id, task.name).lines, ())
+            outcome = cluster_outcome(state, lambda task: self._log(run_id, task.name).lines, ())
         return Seen(state, outcome, running, logs, self._reasons(run_id, state), self._retry_policy(run_id))
 
     def _watch(self, run_id: str, name: str) -> tuple[RunState, Log]:

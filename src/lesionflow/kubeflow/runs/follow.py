@@ -14,14 +14,14 @@ from lesionflow.errors import UserError
 from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.settings import ClusterSettings
 from lesionflow.kubeflow.client.transport import Refused
-from lesionflow.kubeflow.runs.judge import judge
 from lesionflow.kubeflow.runs.logs import Logs
+from lesionflow.kubeflow.runs.outcome import cluster_outcome
 from lesionflow.kubeflow.runs.run_reader import RunReader
 from lesionflow.kubeflow.runs.task_state import FINISHED, TASKS, TaskState, new_run
 from lesionflow.kubeflow.runs.waiting import Notes, Pods
 from lesionflow.runtime.events import RunEvents
 from lesionflow.runtime.run_display import RunDisplay
-from lesionflow.runtime.run_outcome import Outcome
+from lesionflow.runtime.run_outcome import RunOutcome
 
 PERIOD = 5.0
 """Seconds between two looks at the run."""
@@ -85,7 +85,7 @@ def follow(
             while time.monotonic() < until:
                 time.sleep(TICK)
                 display.watch(events)
-    outcome = judge(state, lambda task: _log_of(client, reader, run_id, task), pods.ended())
+    outcome = cluster_outcome(state, lambda task: _log_of(client, reader, run_id, task), pods.ended())
     _show(outcome, run_id, registry, console)
     return outcome.code
 
@@ -99,7 +99,7 @@ def _log_of(client: kfp.Client, reader: RunReader, run_id: str, task: TaskState)
         return []
 
 
-def _show(outcome: Outcome, run_id: str, registry: str, console: Console) -> None:
+def _show(outcome: RunOutcome, run_id: str, registry: str, console: Console) -> None:
     if outcome.status == "passed":
         text = f"[bold green]Passed:[/] the gate let the model through; it is in {escape(registry)}"
         if not registry:

@@ -9,10 +9,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from lesionflow.pipelines import contract, cross_validation, training
 from lesionflow.runtime.events import StepState
+from lesionflow.runtime.last_words import LastWords
 
 TASKS = training.TASKS | cross_validation.TASKS | contract.TASKS
 """kfp's name of each task of any pipeline -> the step's name for users."""
@@ -23,10 +25,6 @@ FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 Status = Literal["waiting", "running", "done", "reused", "failed", "killed"]
 _WORST_FIRST: tuple[Status, ...] = ("failed", "killed", "running", "waiting", "done", "reused")
 
-_LAST_WORDS = re.compile(
-    r"^(?:[\w-]+: \w+ \(exit code \d+\): )?[\w-]+: (?P<sentence>.*) \(exit status (?P<status>\d+)\)\s*$", re.DOTALL
-)
-"""What `lesionflow.runtime.last_words` leaves; Argo puts the container and its code before it."""
 _EXIT_CODE = re.compile(r"\(exit code (\d+)\)")
 
 
@@ -49,22 +47,30 @@ class Attempt:
     @property
     def lost(self) -> bool:
         """Whether the pod went away under the step: preempted, evicted, its node lost."""
-        said = _LAST_WORDS.search(self.message)
-        return not said and bool(
+        return not self.last_words and bool(
             re.search(r"pod deleted|[Ee]vict|[Pp]reempt|[Nn]ode ?(lost|shutdown)|NodeShutdown", self.message)
         )
+
+    @cached_property
+    def last_words(self) -> LastWords | None:
+        """What the step left as it ended; None if it left nothing, or that is not known."""
+        return LastWords.found_in(self.message)
 
     @property
     def sentence(self) -> str:
         """What the step said last; empty if it said nothing, or it is not known."""
-        found = _LAST_WORDS.search(self.message)
-        return " ".join(found["sentence"].split()) if found else ""
+        return self.last_words.sentence if self.last_words else ""
+
+    @property
+    def reason(self) -> str:
+        """Why it ended or waits: in the step's words, else in the cluster's."""
+        return self.sentence or self.message
 
     @property
     def exit_status(self) -> int | None:
         """That of the step's own process, or of a main container that was ended from outside."""
-        if found := _LAST_WORDS.search(self.message):
-            return int(found["status"])
+        if self.last_words:
+            return self.last_words.exit_status
         code = self.exit_code
         if code is None and (given := _EXIT_CODE.search(self.message)):
             code = int(given[1])
@@ -126,11 +132,25 @@ class RunState:
 
     @property
     def refused(self) -> bool:
-        """Whether the gate failed on metrics that are there, which is how a refusal looks from outside."""
-        order = list(self.names)
-        judged = self.of(order[order.index("gate") - 1])
-        gate = self.of("gate")
-        return bool(gate and judged) and gate[0].status == "failed" and judged[0].status in ("done", "reused")
+        """Whether the gate refused: by its own last words or, where these are out of reach, as it looks from outside.
+
+        There a gate that ended by itself (KFP's launcher ends with 1 then) and failed on an evaluation that is there
+        has refused.
+        """
+        gate = next(iter(self.of("gate")), None)
+        if gate is None or gate.status != "failed":
+            return False
+        last = gate.attempts[-1] if gate.attempts else None
+        if last and last.last_words:
+            return last.last_words.kind == "refused"
+        by_itself = last.exit_code == 1 if last else not gate.message
+        return by_itself and any(one.status in ("done", "reused") for one in self.of(self._judges))
+
+    @property
+    def _judges(self) -> str:
+        """The task whose evaluation the gate enforces."""
+        kinds = (contract, training, cross_validation)
+        return next(kind.JUDGES for kind in kinds if self.names == kind.TASKS)
 
 
 def new_run(folds: int | None) -> RunState:

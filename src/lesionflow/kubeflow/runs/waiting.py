@@ -75,6 +75,6 @@ def _retried(task: TaskState) -> list[str]:
     said: list[str] = []
     for attempt in task.attempts[:-1]:
         how = "lost its pod" if attempt.lost else "failed"
-        reason = f" ({attempt.message.rstrip('. ')})" if attempt.message else ""
+        reason = f" ({attempt.reason.rstrip('. ')})" if attempt.reason else ""
         said.append(f"{step} {how}{reason} and goes on in another, attempt {attempt.number + 2}.")
     return said

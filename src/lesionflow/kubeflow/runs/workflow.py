@@ -185,8 +185,8 @@ def _status(
     if phase == "Succeeded":
         return "done", ""
     if phase in ("Failed", "Error"):
-        last = attempts[-1].message if attempts else ""
-        return "killed" if _stopped(message) or _stopped(last) else "failed", last or message
+        last = attempts[-1] if attempts else Attempt("failed")
+        return "killed" if _stopped(message) or _stopped(last.message) else "failed", last.reason or message
     failed = [node for node in drivers if node.get("phase") in ("Failed", "Error")]
     if failed and len(failed) == len(drivers):
         words = str(failed[-1].get("message") or "")

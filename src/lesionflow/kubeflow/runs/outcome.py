@@ -4,8 +4,9 @@ import re
 import signal
 from collections.abc import Callable, Sequence
 
+from lesionflow.errors import BAD_INPUT, FAILED, PASSED, REFUSED
 from lesionflow.kubeflow.runs.task_state import TASKS, RunState, TaskState
-from lesionflow.runtime.run_outcome import BAD_INPUT, FAILED, PASSED, REFUSED, Outcome
+from lesionflow.runtime.run_outcome import RunOutcome
 
 _EXIT_STATUS = re.compile(r"exit status (\d+)")
 """What KFP's launcher writes of the step's process at the end of the log."""
@@ -16,11 +17,11 @@ ReadLog = Callable[[TaskState], Sequence[str]]
 """The lines that a step wrote; none if its log is out of reach."""
 
 
-def judge(run: RunState, read_log: ReadLog, disruptions: Sequence[str]) -> Outcome:
+def cluster_outcome(run: RunState, read_log: ReadLog, disruptions: Sequence[str]) -> RunOutcome:
     """Tell a refused model from bad input from a broken step, which KFP calls FAILED all three.
 
-    A step's last words are asked for in its pod's status; the log is read only where they are not known: from images
-    that leave none, and through KFP's API.
+    A step's last words are asked for in its pod's status. Where they are not known (from images that leave none, and
+    through KFP's API), why a step broke is looked for in its log; whether the gate refused never is.
 
     Args:
         run: as it ended.
@@ -28,26 +29,26 @@ def judge(run: RunState, read_log: ReadLog, disruptions: Sequence[str]) -> Outco
         disruptions: sentences about pods that the cluster ended or never admitted; each begins with its step.
     """
     if run.state == "SUCCEEDED":
-        return Outcome("passed", "", PASSED)
+        return RunOutcome("passed", "", PASSED)
     if run.stopped:
-        return Outcome("failed", "The run was stopped.", FAILED)
+        return RunOutcome("failed", "The run was stopped.", FAILED)
     task = _first_failure(run)
     if task is None:
         reason = "; ".join(disruptions) or " ".join(run.message.split()) or "no step of it did"
-        return Outcome("failed", f"The run failed: {reason.rstrip('. ')}.", FAILED)
+        return RunOutcome("failed", f"The run failed: {reason.rstrip('. ')}.", FAILED)
     name = TASKS[task.name]
     if ended := next((sentence for sentence in disruptions if sentence.startswith(f"{name} ")), None):
-        return Outcome("failed", f"The step {ended}", FAILED)
+        return RunOutcome("failed", f"The step {ended}", FAILED)
     sentence, status = _last_words(task, name, read_log)
     if status == BAD_INPUT and sentence:
-        return Outcome("failed", sentence, BAD_INPUT)
-    if task.name == "gate" and run.refused and (status == REFUSED or (status is None and _may_be_refusal(task))):
-        return Outcome("refused", sentence or "The gate refused the model; its log says why.", REFUSED)
+        return RunOutcome("failed", sentence, BAD_INPUT)
+    if task.name == "gate" and run.refused:
+        return RunOutcome("refused", sentence or "The gate refused the model; its log says why.", REFUSED)
     where = f" of fold {task.fold + 1}" if task.fold is not None else ""
     if status == _ENDED_FROM_OUTSIDE:
-        return Outcome("failed", f"The step {name}{where} {_ended(name)}", FAILED)
+        return RunOutcome("failed", f"The step {name}{where} {_ended(name)}", FAILED)
     reason = " ".join((sentence or task.message).split()) or "its log says why"
-    return Outcome("failed", f"The step {name}{where} failed: {reason.rstrip('. ')}.", FAILED)
+    return RunOutcome("failed", f"The step {name}{where} failed: {reason.rstrip('. ')}.", FAILED)
 
 
 def _ended(name: str) -> str:
@@ -80,17 +81,9 @@ def _last_words(task: TaskState, name: str, read_log: ReadLog) -> tuple[str, int
     """The sentence with which a step ended and its exit status, as far as they can be had."""
     if task.attempts and (status := task.attempts[-1].exit_status) is not None:
         return task.attempts[-1].sentence, status
+    if task.name == "gate":
+        return "", None
     lines = read_log(task)
     said = [line.split(f"{name}: ", 1)[1].strip() for line in lines if line.startswith(f"{name}: ")]
     statuses = [int(found[1]) for line in lines if (found := _EXIT_STATUS.search(line))]
     return (said[-1] if said else ""), (statuses[-1] if statuses else None)
-
-
-def _may_be_refusal(gate: TaskState) -> bool:
-    """Whether a gate of which neither last words nor log can be had ended as a refusal does.
-
-    The launcher ends with 1 then; a pod that was lost or ended from outside has another code, or none.
-    """
-    if gate.attempts:
-        return gate.attempts[-1].exit_code == 1
-    return not gate.message
