@@ -18,7 +18,7 @@ from docker import errors
 from docker.auth import resolve_repository_name
 
 from lesionflow.errors import UserError
-from lesionflow.local.containers import docker_client
+from lesionflow.local.docker_client import docker_client
 from lesionflow.runtime.container_images import CHECKOUT, PINS_FILE, content_tag, local_image, write_pins
 
 TARGETS = ("lean", "cpu", "gpu")

@@ -21,7 +21,7 @@ from lesionflow.pipelines.training import tasks_of
 from lesionflow.profile import ClusterProfile
 
 NAME = "lesionflow-contract"
-"""Of the pipeline, in the user interface and as a resource."""
+"""Name of the pipeline, in the user interface and as a resource."""
 
 TASKS = {
     "contract": "contract",

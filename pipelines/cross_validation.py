@@ -18,7 +18,7 @@ from lesionflow.profile import ClusterProfile
 from lesionflow.runtime.events import in_fold
 
 NAME = "lesionflow-cross-validation"
-"""Of the pipeline, in the user interface and as a resource."""
+"""Name of the pipeline, in the user interface and as a resource."""
 
 EACH_FOLD = {
     task: step

@@ -10,10 +10,10 @@ PART_OF = ("app.kubernetes.io/part-of", "lesionflow")
 """Label of every task's pod: what the NetworkPolicy, `lesionflow doctor` and people select by."""
 
 HOME = "/home/lesionflow"
-"""Of the images' user."""
+"""Home of the images' user."""
 
 
-def apply(profile: ClusterProfile, task: PipelineTask, trains: bool) -> None:
+def place(profile: ClusterProfile, task: PipelineTask, trains: bool) -> None:
     """Make `task` ask for what `profile` says. This is the only place where tasks meet the cluster.
 
     Args:

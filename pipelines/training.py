@@ -18,11 +18,11 @@ from lesionflow.components.ingest.component import ingest
 from lesionflow.components.preflight.component import preflight
 from lesionflow.components.promote.component import promote
 from lesionflow.components.split.component import split
-from lesionflow.pipelines.placement import apply
+from lesionflow.pipelines.placement import place
 from lesionflow.profile import ClusterProfile
 
 NAME = "lesionflow-training"
-"""Of the pipeline, in the user interface and as a resource."""
+"""Name of the pipeline, in the user interface and as a resource."""
 
 TASKS = {
     "preflight": "preflight",
@@ -54,7 +54,7 @@ def tasks_of(profile: ClusterProfile) -> MakeTask:
     def make(component: object, **arguments: Any) -> PipelineTask:
         # Typed here, once: kfp's decorator hides that calling an adapter makes a task.
         task = cast(MakeTask, component)(**arguments)
-        apply(profile, task, trains=component is finetune)
+        place(profile, task, trains=component is finetune)
         return task
 
     return make

@@ -5,7 +5,7 @@ PASSED, FAILED, BAD_INPUT, REFUSED = 0, 1, 2, 3
 
 
 class UserError(Exception):
-    """Bad input. The message is one sentence: what, where, expected, received, how to mend it.
+    """Bad input. The message is one sentence: what, where, expected, received, how to fix it.
 
     The command line prints it without a traceback and exits with code 2.
     """
@@ -19,4 +19,11 @@ class Preempted(Exception):
     """The step was told to end (SIGTERM) and saved where it stood, so that its retry goes on there.
 
     The task exits with code 143.
+    """
+
+
+class ClusterError(Exception):
+    """The cluster, or the way to it, is broken. The message is one sentence for a person.
+
+    The command line prints it without a traceback and exits with code 1: the same command may well succeed later.
     """

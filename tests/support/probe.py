@@ -10,7 +10,7 @@ from kfp import dsl
 from kfp.dsl import Dataset, Output
 
 from lesionflow.local.containers import ContainerBackend
-from lesionflow.local.runner import Interrupted, run_pipeline
+from lesionflow.local.runner import Interrupted, LocalRun, run_pipeline
 from lesionflow.local.workspace import Workspace
 from lesionflow.runtime.container_image import LEAN_IMAGE
 from lesionflow.runtime.events import RunEvents
@@ -119,9 +119,7 @@ def run_in_container(
     workspace = Workspace(output)
     with workspace.locked() as lock:
         return run_pipeline(
-            pipeline,
-            arguments,
-            {step: step},
+            LocalRun(pipeline, arguments, {step: step}),
             workspace,
             workspace.new_run(),
             lock,

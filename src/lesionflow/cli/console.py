@@ -10,6 +10,6 @@ def console_of_run() -> Console:
     return Console(file=sys.stdout)
 
 
-def say(console: Console, text: str, style: str | None = None) -> None:
+def print_line(console: Console, text: str, style: str | None = None) -> None:
     """Print a line as it is: no markup in it, no colours of rich's own, and no line breaks."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

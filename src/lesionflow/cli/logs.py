@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from lesionflow.cli.console import say
+from lesionflow.cli.console import print_line
 from lesionflow.cli.options.cluster import WhichRun, on_cluster
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def logs(
     console, beside = Console(file=sys.stdout), Console(file=sys.stderr)
 
     def tell(sentence: str) -> None:
-        say(beside, sentence, "yellow")
+        print_line(beside, sentence, "yellow")
 
     reader = chosen.reader
     state = reader.look(chosen.run.run_id, chosen.run)
@@ -51,8 +51,8 @@ def logs(
         try:
             with closing(lines):
                 for line in lines:
-                    say(console, line)
+                    print_line(console, line)
         except UserError as error:
             if len(wanted) == 1:
                 raise
-            say(console, str(error), "yellow")
+            print_line(console, str(error), "yellow")

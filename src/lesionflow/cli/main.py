@@ -22,8 +22,7 @@ from lesionflow.cli.stop import stop
 from lesionflow.cli.submit import submit
 from lesionflow.cli.synth import synth
 from lesionflow.cli.verify import verify
-from lesionflow.errors import GateRefused, UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, GateRefused, UserError
 
 app = typer.Typer(
     name="lesionflow",

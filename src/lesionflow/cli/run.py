@@ -102,6 +102,7 @@ def _backend(
 ) -> "Backend":
     """How the tasks of a run with these arguments are run; containers see `weights` in their folder of weights."""
     from lesionflow import storage
+    from lesionflow.local.container_settings import ContainerNeeds
     from lesionflow.local.containers import ContainerBackend
     from lesionflow.local.processes import ProcessBackend
 
@@ -114,13 +115,14 @@ def _backend(
         values = [str(arguments[name]) for name in names]
         return [Path(value) for value in values if Path(value).is_absolute() and not storage.is_remote(value)]
 
-    return ContainerBackend(
+    needs = ContainerNeeds(
         readable=local_paths("source", "weights", "duplicate_pairs", "fixed_test"),
         writable=local_paths("registry"),
         gpus=gpus,
         memory=memory,
         weights=weights,
     )
+    return ContainerBackend(needs)
 
 
 def _absolute(path: str, words: tuple[str, ...] = ()) -> str:

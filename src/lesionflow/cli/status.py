@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from lesionflow.cli.console import say
+from lesionflow.cli.console import print_line
 from lesionflow.cli.options.cluster import on_cluster
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def status(
         ("Is", ", ".join(filter(None, (state, verdict_of(now), started and f"started {started}", duration)))),
     ):
         if text:
-            say(console, f"{label + ':':<5} {text}")
+            print_line(console, f"{label + ':':<5} {text}")
     steps = now.steps()
     for step in steps.values():
         console.print(step_line(step, max(map(len, steps))), highlight=False, soft_wrap=True)
     if reader.lacks:
-        say(console, reader.lacks, "yellow")
+        print_line(console, reader.lacks, "yellow")

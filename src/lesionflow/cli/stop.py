@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from lesionflow.cli.console import say
+from lesionflow.cli.console import print_line
 from lesionflow.cli.options.cluster import WhichRun, on_cluster
 
 if TYPE_CHECKING:
@@ -19,4 +19,4 @@ def stop(settings: "ClusterSettings", run: WhichRun) -> None:
     from lesionflow.kubeflow.runs.stop import stop_run
 
     chosen = choose_run(settings, run)
-    say(Console(file=sys.stdout), stop_run(chosen.client, chosen.run))
+    print_line(Console(file=sys.stdout), stop_run(chosen.client, chosen.run))

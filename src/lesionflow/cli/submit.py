@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lesionflow.cli.console import say
+from lesionflow.cli.console import print_line
 from lesionflow.cli.options.cluster import PipelineRoot, Profile, ServiceAccount, on_cluster
 from lesionflow.cli.options.training import (
     BucketCheckpoints,
@@ -107,11 +107,11 @@ def _start(
 
     client = connect(settings)
     run: Any = send(client, submission)
-    say(console, f"Run:  {submission.run_name}, {run.run_id}")
+    print_line(console, f"Run:  {submission.run_name}, {run.run_id}")
     if url := run_url(settings, run.run_id):
-        say(console, f"See:  {url}")
+        print_line(console, f"See:  {url}")
     if not wait:
-        say(console, f"Next: lesionflow status {run.run_id}")
+        print_line(console, f"Next: lesionflow status {run.run_id}")
         return
     try:
         registry = submission.parameters.get("registry", "")

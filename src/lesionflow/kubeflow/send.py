@@ -16,9 +16,8 @@ from kfp_server_api import (
     V2beta1RuntimeConfig,
 )
 
-from lesionflow.errors import UserError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client import transport
-from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.runs.runs import find_experiment, where_equal
 from lesionflow.kubeflow.submission import Submission
 

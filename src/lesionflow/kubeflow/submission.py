@@ -83,7 +83,7 @@ def describe(
         parameters: here and below, of the run.
     """
     documents: list[Any] = list(yaml.safe_load_all(package))
-    digest = content_digest(documents)
+    digest = package_digest(documents)
     executors = documents[0]["deploymentSpec"]["executors"].values()
     now = datetime.now(UTC)
     return Submission(
@@ -114,7 +114,7 @@ def check_pinned(submission: Submission) -> None:
         )
 
 
-def content_digest(documents: Sequence[Mapping[str, Any]]) -> str:
+def package_digest(documents: Sequence[Mapping[str, Any]]) -> str:
     """A digest of what a compiled pipeline's documents say, but for the version of the compiler."""
     said = [{key: value for key, value in document.items() if key != "sdkVersion"} for document in documents]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

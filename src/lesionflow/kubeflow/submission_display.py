@@ -6,9 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lesionflow.errors import UserError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client.connection import connect
-from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.settings import ClusterSettings
 from lesionflow.kubeflow.send import Known, look
 from lesionflow.kubeflow.submission import Submission

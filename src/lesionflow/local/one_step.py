@@ -21,7 +21,7 @@ from lesionflow import storage
 from lesionflow.errors import UserError
 from lesionflow.local.outcome import outcome_of, show_outcome
 from lesionflow.local.processes import ProcessBackend
-from lesionflow.local.runner import Interrupted, run_pipeline
+from lesionflow.local.runner import Interrupted, LocalRun, run_pipeline
 from lesionflow.local.workspace import Workspace
 from lesionflow.pipelines.training import TASKS
 from lesionflow.runtime.run_display import RunDisplay
@@ -59,33 +59,29 @@ def run_one(
         local = {
             name: str(storage.download(uri, folder / "inputs" / name).absolute()) for name, uri in imported.items()
         }
+        what = LocalRun(_pipeline_of(component, local, parameters), {}, {step: shown}, cached=False)
         before = time.time()
         with RunDisplay(console, [shown], verbose) as display:
             try:
-                events = run_pipeline(
-                    _pipeline_of(component, local, parameters),
-                    {},
-                    {step: shown},
-                    workspace,
-                    folder,
-                    lock,
-                    display.watch,
-                    ProcessBackend(),
-                    cached=False,
-                )
+                events = run_pipeline(what, workspace, folder, lock, display.watch, ProcessBackend())
             except Interrupted as interrupt:
                 console.print(str(interrupt))
                 return 128 + interrupt.signal
         outcome = outcome_of(events, folder)
-        for name, path in _outputs(workspace.store, before).items():
-            link = workspace.root / name
-            link.unlink(missing_ok=True)
-            link.symlink_to(path.relative_to(workspace.root))
-            console.print(f"{name + ':':<16} {link}", highlight=False, soft_wrap=True)
+        _show_outputs(workspace, before, console)
     show_outcome(outcome, console, folder)
     if outcome.status == "refused":
         console.print(f"[bold red]Refused:[/] {outcome.error}", highlight=False, soft_wrap=True)
     return outcome.code
+
+
+def _show_outputs(workspace: Workspace, since: float, console: Console) -> None:
+    """Show where the outputs lie that the task just wrote, by name."""
+    for name, path in _outputs(workspace.store, since).items():
+        link = workspace.root / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(path.relative_to(workspace.root))
+        console.print(f"{name + ':':<16} {link}", highlight=False, soft_wrap=True)
 
 
 def load_component(step: str) -> BaseComponent:

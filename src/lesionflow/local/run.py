@@ -9,7 +9,7 @@ from rich.console import Console
 from lesionflow import profile as cluster
 from lesionflow.local.backend import Backend
 from lesionflow.local.outcome import outcome_of, show_outcome
-from lesionflow.local.runner import Interrupted, run_pipeline
+from lesionflow.local.runner import Interrupted, LocalRun, run_pipeline
 from lesionflow.local.summary import print_summary, write_summary
 from lesionflow.local.workspace import Workspace
 from lesionflow.pipelines import cross_validation, training
@@ -42,28 +42,12 @@ def run(
         UserError: the workspace is in use or cannot be written, or the backend cannot run tasks here.
     """
     started = time.time()
-    kind = training if folds is None else cross_validation
-    if folds is None:
-        pipeline, steps = training.define_training_pipeline(cluster.LOCAL), list(training.TASKS.values())
-    else:
-        pipeline = cross_validation.define_cross_validation_pipeline(cluster.LOCAL, folds)
-        steps = cross_validation.steps_of(folds)
+    what = _training(arguments) if folds is None else _cross_validation(arguments, folds)
     with workspace.locked() as lock:
         folder = workspace.new_run()
-        with RunDisplay(console, steps, verbose) as display:
+        with RunDisplay(console, list(what.steps or what.step_names.values()), verbose) as display:
             try:
-                events = run_pipeline(
-                    pipeline,
-                    arguments,
-                    kind.TASKS,
-                    workspace,
-                    folder,
-                    lock,
-                    display.watch,
-                    backend,
-                    steps=steps,
-                    judges=kind.JUDGES,
-                )
+                events = run_pipeline(what, workspace, folder, lock, display.watch, backend)
                 outcome = outcome_of(events, folder)
             except Interrupted as interrupt:
                 events = interrupt.events
@@ -75,3 +59,14 @@ def run(
     print_summary(console, summary, folder)
     show_outcome(outcome, console, folder)
     return outcome.code
+
+
+def _training(arguments: Mapping[str, Any]) -> LocalRun:
+    pipeline = training.define_training_pipeline(cluster.LOCAL)
+    return LocalRun(pipeline, arguments, training.TASKS, judges=training.JUDGES)
+
+
+def _cross_validation(arguments: Mapping[str, Any], folds: int) -> LocalRun:
+    pipeline = cross_validation.define_cross_validation_pipeline(cluster.LOCAL, folds)
+    steps = cross_validation.steps_of(folds)
+    return LocalRun(pipeline, arguments, cross_validation.TASKS, steps, cross_validation.JUDGES)

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -31,34 +32,41 @@ class Interrupted(Exception):
         self.events = events
 
 
+@dataclass(frozen=True)
+class LocalRun:
+    """A pipeline to run on this machine."""
+
+    pipeline: GraphComponent
+    """Compiled, of lesionflow's components."""
+    arguments: Mapping[str, Any]
+    step_names: Mapping[str, str]
+    """kfp's name of each task -> the step's name for users, in order."""
+    steps: Sequence[str] | None = None
+    """The names of all steps for users, in order, if those of a loop come once per fold (see `in_fold`); None for the
+    values of `step_names`."""
+    judges: str = ""
+    """kfp's name of the task whose evaluation holds the verdict; empty if there is none."""
+    cached: bool = True
+    """Whether known results are reused."""
+
+
 def run_pipeline(
-    pipeline: GraphComponent,
-    arguments: Mapping[str, Any],
-    step_names: Mapping[str, str],
+    what: LocalRun,
     workspace: Workspace,
     run: Path,
     lock: RunLock,
     watch: Callable[[RunEvents], None],
     backend: Backend,
-    cached: bool = True,
-    steps: Sequence[str] | None = None,
-    judges: str = "",
 ) -> RunEvents:
-    """Run `pipeline` with `arguments`, one task after the other.
+    """Run a pipeline, one task after the other.
 
     Args:
-        pipeline: a compiled pipeline whose components are lesionflow's.
-        arguments: its parameters.
-        step_names: kfp's name of each task -> the step's name for users, in order.
+        what: the pipeline.
         workspace: holds the artifact store and the cache.
         run: this run's folder, from `workspace.new_run`.
         lock: the workspace's lock; a second interrupt frees it, on which the running task ends itself at once.
         watch: called about ten times a second, from another thread.
         backend: how tasks are run.
-        cached: whether known results are reused.
-        steps: the names of all steps for users, in order, if those of a loop come once per fold (see `in_fold`);
-            None for the values of `step_names`.
-        judges: kfp's name of the task whose evaluation holds the verdict; empty if there is none.
 
     Returns:
         What the tasks said; a failed step is among them, it raises nothing.
@@ -67,12 +75,12 @@ def run_pipeline(
         Interrupted: after SIGINT or SIGTERM, when no task is left.
         UserError: the backend cannot run tasks here.
     """
-    events = RunEvents(run / "progress", {name: StepState(name) for name in steps or step_names.values()})
-    pipeline = backend.prepare(pipeline)
+    events = RunEvents(run / "progress", {name: StepState(name) for name in what.steps or what.step_names.values()})
+    pipeline = backend.prepare(what.pipeline)
     with ExitStack() as stack:
         runner = stack.enter_context(backend.runner(RunPlace(workspace, run), events))
         log = stack.enter_context((run / "logs" / KFP_LOG).open("a", encoding="utf-8", buffering=1))
-        stack.enter_context(tasks_told(lambda task: _take(events, task, step_names, judges)))
+        stack.enter_context(tasks_told(lambda task: _take(events, task, what)))
         stack.enter_context(_folds_in_turn(events, run / "logs", runner))
         stack.enter_context(_watched(events, watch))
         interrupted = stack.enter_context(_interruptible(lock))
@@ -83,21 +91,15 @@ def run_pipeline(
             pipeline_root=str(workspace.store),
             workspace_root=str(run / "tmp" / "workspace"),  # kfp deletes it after the run
             raise_on_error=False,
-            enable_caching=cached,
+            enable_caching=what.cached,
             cache_root=str(workspace.cache),
         )
         try:
-            pipeline(**arguments)
+            pipeline(**what.arguments)
         except KeyboardInterrupt:
             pass
         finally:
-            events.update()
-            if interrupted and (running := [name for name, state in events.steps.items() if state.status == "running"]):
-                events.notice = (
-                    f"Interrupted: {', '.join(running)} may save where it stands, for {SAVING:g} s at most; "
-                    "Ctrl-C again ends it at once."
-                )
-            backend.outlive(events, (lambda: len(interrupted) > 1) if interrupted else None)
+            _outlive(events, backend, interrupted)
             shutil.rmtree(run / "tmp", ignore_errors=True)
     for state in events.steps.values():
         if state.status == "running":
@@ -108,11 +110,22 @@ def run_pipeline(
     return events
 
 
-def _take(events: RunEvents, task: EndedTask, step_names: Mapping[str, str], judges: str) -> None:
+def _outlive(events: RunEvents, backend: Backend, interrupted: Sequence[int]) -> None:
+    """Wait until no task is left."""
+    events.update()
+    if interrupted and (running := [name for name, state in events.steps.items() if state.status == "running"]):
+        events.notice = (
+            f"Interrupted: {', '.join(running)} may save where it stands, for {SAVING:g} s at most; "
+            "Ctrl-C again ends it at once."
+        )
+    backend.outlive(events, (lambda: len(interrupted) > 1) if interrupted else None)
+
+
+def _take(events: RunEvents, task: EndedTask, what: LocalRun) -> None:
     """Note what kfp tells of a task that succeeded."""
-    if task.reused and task.name in step_names:
-        events.reused(step_names[task.name])
-    if task.name == judges:
+    if task.reused and task.name in what.step_names:
+        events.reused(what.step_names[task.name])
+    if task.name == what.judges:
         events.evaluation = task.outputs["evaluation"].path
 
 

@@ -10,7 +10,7 @@ lesions less one (Kish 1965; Korn & Graubard 1998; Franco et al. 2019, doi 10.10
 simulated as in `benchmarks/statistics_checks.py`, which checks the choice but does not repeat the comparison:
 percentiles of the same resamples cover macro-F1 as well, but the recall and F1 of a class with 15 lesions 89 to 91 %
 of the time instead of 95 %, and they call a class without an error certain: 1.00 to 1.00. BCa covers as Wilson does,
-is wider, and calls the same certain. What it does not mend: the AUC of a class with 15 to 20 lesions is covered 86 to
+is wider, and calls the same certain. What it does not cure: the AUC of a class with 15 to 20 lesions is covered 86 to
 93 % of the time.
 
 `split` fixes how many lesions of each class the test set has, so the draws keep these numbers, too (stratified

@@ -34,7 +34,7 @@ def content_tag(target: str, digest: str | None = None) -> str:
 
 
 def content_digest() -> str:
-    """Of everything that the images are built from.
+    """Digest of everything that the images are built from.
 
     Raises:
         UserError: this is an installed package without what images are built from.

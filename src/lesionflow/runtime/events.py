@@ -38,7 +38,7 @@ class StepState:
     done: int = 0
     total: int = 0
     kind: str = ""
-    """Of a failure: user, refused, preempted or crash."""
+    """Kind of a failure: user, refused, preempted or crash."""
     message: str = ""
 
 

@@ -17,7 +17,7 @@ MOST = 1000
 """Characters. The kubelet takes 4,096 bytes, and Argo keeps them twice in a record that must stay small."""
 
 Kind = Literal["refused", "user", "preempted", "crash"]
-"""Of an end: the gate refused the model, bad input, told to end and saved, anything else."""
+"""Kinds of an end: the gate refused the model, bad input, told to end and saved, anything else."""
 
 
 class LastWords(BaseModel):
@@ -30,7 +30,7 @@ class LastWords(BaseModel):
     kind: Kind
     sentence: str
     exit_status: int
-    """Of the step's own process."""
+    """Exit status of the step's own process."""
 
     @classmethod
     def found_in(cls, message: str) -> Self | None:

@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from lesionflow.errors import UserError
-from lesionflow.local.containers import docker_client
+from lesionflow.local.docker_client import docker_client
 
 BUILD = Path(__file__).parents[3] / "images" / "build.py"
 

@@ -15,7 +15,9 @@ import probe
 import pytest
 
 from lesionflow.errors import UserError
-from lesionflow.local.containers import LABEL, ContainerBackend, docker_client
+from lesionflow.local.container_settings import ContainerNeeds
+from lesionflow.local.containers import LABEL, ContainerBackend
+from lesionflow.local.docker_client import docker_client
 from lesionflow.runtime.container_images import content_tag, local_image
 
 # Whichever test comes first builds the images.
@@ -82,7 +84,7 @@ def test_the_published_weights_of_this_machine_are_where_a_task_looks_for_those_
 ):
     weights = tmp_path / "published.h5"
     weights.write_text("published")
-    backend = ContainerBackend(weights=weights)
+    backend = ContainerBackend(ContainerNeeds(weights=weights))
 
     probe.run_in_container(probe.look_around_pipeline, tmp_path / "out", "look-around", backend)
 
@@ -130,7 +132,8 @@ def test_a_gpu_is_asked_of_docker(docker_engine: docker.DockerClient, tmp_path: 
     """There is no GPU here, so the request is seen by dockerd's refusal of it."""
     docker_engine.images.get(local_image("cpu")).tag("lesionflow", content_tag("gpu"))
     try:
-        events = probe.run_in_container(probe.look_around_pipeline, tmp_path, "look-around", ContainerBackend(gpus=1))
+        gpu = ContainerBackend(ContainerNeeds(gpus=1))
+        events = probe.run_in_container(probe.look_around_pipeline, tmp_path, "look-around", gpu)
     finally:
         docker_engine.images.remove(local_image("gpu"))
 

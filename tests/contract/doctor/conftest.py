@@ -38,9 +38,9 @@ def core(kube: KubeApiServer) -> Any:
     """The real client's CoreV1Api."""
     from kubernetes.client import CoreV1Api
 
-    from lesionflow.kubeflow.kube.cluster_access import connect
+    from lesionflow.kubeflow.kube.cluster_access import kubernetes_client
 
-    return CoreV1Api(connect())
+    return CoreV1Api(kubernetes_client())
 
 
 @pytest.fixture

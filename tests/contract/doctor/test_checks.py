@@ -13,8 +13,7 @@ from s3_server import S3Server
 from seaweedfs import SeaweedFS
 
 from lesionflow import storage
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client.settings import ClusterSettings
 from lesionflow.kubeflow.doctor import checks, findings
 from lesionflow.kubeflow.doctor.checks import Check, checks_for, examine
@@ -43,7 +42,7 @@ def test_kubeflow_pipelines_is_down(find: Find) -> None:
     finding = find(checks.pipelines_api, endpoint="http://127.0.0.1:9")
     assert finding.status is Status.CROSS
     assert "http://127.0.0.1:9" in finding.what
-    assert finding.mend
+    assert finding.hint
 
 
 @pytest.mark.usefixtures("impatient")
@@ -52,7 +51,7 @@ def test_kubeflow_pipelines_refuses(find: Find, how: Any) -> None:
     with KfpApiServer() as api:
         api.fail_next("GET", "/runs", how, times=9)
         finding = find(checks.pipelines_api, endpoint=api.url)
-    assert (finding.status, str(how) in finding.what, bool(finding.mend)) == (Status.CROSS, True, True), finding
+    assert (finding.status, str(how) in finding.what, bool(finding.hint)) == (Status.CROSS, True, True), finding
 
 
 @pytest.mark.usefixtures("impatient")
@@ -69,7 +68,7 @@ def test_who_comes_by_a_kubeconfig_is_told_of_the_role_for_that(
     finding = find(checks.pipelines_api, endpoint="")
     assert (finding.status, str(status) in finding.what) == (Status.CROSS, True), finding
     assert "through the API server of your kubeconfig" in finding.what
-    assert hint in finding.mend
+    assert hint in finding.hint
 
 
 @pytest.mark.usefixtures("impatient")
@@ -81,7 +80,7 @@ def test_kubeflow_of_several_users_tells_its_health_to_a_kubeconfig_and_nothing_
     with KfpApiServer() as api:
         api.fail_next("GET", "/runs", 401)
         finding = find(checks.pipelines_api, endpoint=api.url)
-    assert (finding.status, "cannot tell who asks" in finding.mend) == (Status.CROSS, True), finding
+    assert (finding.status, "cannot tell who asks" in finding.hint) == (Status.CROSS, True), finding
 
 
 @pytest.mark.usefixtures("impatient")
@@ -89,7 +88,7 @@ def test_who_comes_by_an_endpoint_is_not(find: Find) -> None:
     with KfpApiServer() as api:
         api.fail_next("GET", "/healthz", 403)
         finding = find(checks.pipelines_api, endpoint=api.url)
-    assert (finding.status, "kubeconfig" in finding.mend) == (Status.CROSS, False), finding
+    assert (finding.status, "kubeconfig" in finding.hint) == (Status.CROSS, False), finding
 
 
 def launcher(root: str | None, **more: str) -> dict[str, Any]:
@@ -137,13 +136,13 @@ def test_a_bucket_that_does_not_exist(gcs: str, find: Find) -> None:
         (checks.data, "data"),
     ):
         finding = find(check, **{option: "gs://there-is-no-such-bucket/x"})
-        assert (finding.status, bool(finding.mend)) == (Status.CROSS, True), finding
+        assert (finding.status, bool(finding.hint)) == (Status.CROSS, True), finding
 
 
 @pytest.mark.parametrize("option", ["pipeline_root", "registry", "data"])
 def test_pods_do_not_see_a_path_of_this_machine(find: Find, tmp_path: Path, option: str) -> None:
     finding = find(getattr(checks, option), **{option: str(tmp_path)})
-    assert (finding.status, finding.mend) == (Status.CROSS, "use a gs:// or s3:// address")
+    assert (finding.status, finding.hint) == (Status.CROSS, "use a gs:// or s3:// address")
     assert not list(tmp_path.glob("**/.lesionflow*"))
 
 
@@ -196,7 +195,7 @@ def test_a_registry_whose_store_ignores_conditions(
     monkeypatch.setattr("lesionflow.storage.s3._conditional", set())
     s3_server.ignores_conditions = True
     finding = find(checks.registry, registry="s3://bucket/models")
-    assert (finding.status, finding.mend) == (Status.CROSS, "upgrade it, or use another store"), finding
+    assert (finding.status, finding.hint) == (Status.CROSS, "upgrade it, or use another store"), finding
 
 
 def gpu(registry: Registry, digest: str = DIGEST) -> dict[str, dict[str, str]]:
@@ -234,7 +233,7 @@ def test_an_image_that_is_not_there(image_registry: Registry, find: Find) -> Non
     finding = find(checks.image("lesionflow:gpu"), **gpu(image_registry, "sha256:" + "b" * 64))
     assert finding.status is Status.CROSS
     assert "has no image lesionflow/gpu@sha256:bbb" in finding.what
-    assert "make images" in finding.mend
+    assert "make images" in finding.hint
 
 
 def test_an_image_that_was_never_built(find: Find) -> None:
@@ -270,7 +269,7 @@ def test_one_failing_check_stops_no_other_but_those_that_build_on_it() -> None:
     order: list[str] = []
     found = examine(
         [
-            Check("wrong", fails(UserError("It is wrong here; mend it so."))),
+            Check("wrong", fails(UserError("It is wrong here; fix it so."))),
             Check("down", fails(ClusterError("It is down."))),
             Check("denied", fails(Denied("pods is forbidden"))),
             Check("after wrong", passes, ("wrong",)),
@@ -292,8 +291,8 @@ def test_one_failing_check_stops_no_other_but_those_that_build_on_it() -> None:
         "after denied fine",
         "free fine",
     ]
-    assert (found["wrong"].what, found["wrong"].mend) == ("It is wrong here", "mend it so")
-    assert found["down"].mend
+    assert (found["wrong"].what, found["wrong"].hint) == ("It is wrong here", "fix it so")
+    assert found["down"].hint
     assert found["after wrong"].what == "skipped: see wrong"
 
 

@@ -1,4 +1,4 @@
-"""Namespace, ServiceAccount, permissions, quota and limits: each cross and its mend, over real HTTP."""
+"""Namespace, ServiceAccount, permissions, quota and limits: each cross and its hint, over real HTTP."""
 
 from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,7 +36,7 @@ def test_a_cluster_on_which_everything_is_right(kube: KubeApiServer, find: Find)
         cluster_checks.limit_ranges,
     ):
         finding = find(check)
-        assert (finding.status, finding.mend) == (Status.FINE, ""), (check, finding)
+        assert (finding.status, finding.hint) == (Status.FINE, ""), (check, finding)
 
 
 def test_the_version_is_told(kube: KubeApiServer, find: Find) -> None:
@@ -50,7 +50,7 @@ def test_an_api_that_is_down_is_a_cross_and_not_an_exception(
     finding = find(cluster_checks.api)
     assert finding.status is Status.CROSS
     assert "127.0.0.1:9 does not answer" in finding.what
-    assert "network" in finding.mend
+    assert "network" in finding.hint
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_no_usable_kubeconfig(
     monkeypatch.setenv("KUBECONFIG", str(file))
     finding = find(cluster_checks.api)
     assert (finding.status, words in finding.what) == (Status.CROSS, True), finding
-    assert "KUBECONFIG" in finding.mend
+    assert "KUBECONFIG" in finding.hint
 
 
 def test_refused_credentials(kube: KubeApiServer, find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig(tmp_path, token="a-secret-that-expired")))
     finding = find(cluster_checks.api)
-    assert (finding.status, finding.mend) == (Status.CROSS, "log in to the cluster again")
+    assert (finding.status, finding.hint) == (Status.CROSS, "log in to the cluster again")
     assert "a-secret" not in finding.what
 
 
@@ -104,7 +104,7 @@ def test_a_server_with_a_fault(
 def test_no_namespace(kube: KubeApiServer, find: Find) -> None:
     finding = find(cluster_checks.namespace, namespace="team-z")
     assert finding.status is Status.CROSS
-    assert "kubectl create namespace team-z" in finding.mend
+    assert "kubectl create namespace team-z" in finding.hint
 
 
 def test_who_knows_one_namespace_only_does_not_know_that_another_is_not_there(kube: KubeApiServer, find: Find) -> None:
@@ -124,7 +124,7 @@ def test_a_namespace_that_is_going(kube: KubeApiServer, find: Find) -> None:
 def test_no_service_account(kube: KubeApiServer, find: Find) -> None:
     finding = find(cluster_checks.service_account, service_account="somebody")
     assert (finding.status, finding.what) == (Status.CROSS, "there is no somebody")
-    assert "--service-account" in finding.mend
+    assert "--service-account" in finding.hint
 
 
 @pytest.mark.parametrize("permission", ["list pods", "list events", "get pods/log", "list workflows"])
@@ -133,7 +133,7 @@ def test_each_permission_that_this_user_lacks_is_named(kube: KubeApiServer, find
     finding = find(permission_checks.own_permissions)
     assert (finding.status, permission in finding.what) == (Status.CROSS, True), finding
     assert finding.what.count(",") == 0
-    assert "Role lesionflow-submitter" in finding.mend
+    assert "Role lesionflow-submitter" in finding.hint
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_each_permission_in_kubeflow_that_this_user_lacks_is_named(
     kube.denied.add(permission)
     finding = find(permission_checks.kubeflow_permissions, endpoint=several_users)
     assert (finding.status, finding.what) == (Status.CROSS, f"lacks {permission}.pipelines.kubeflow.org")
-    assert "Role lesionflow-submitter" in finding.mend
+    assert "Role lesionflow-submitter" in finding.hint
 
 
 def test_who_signs_in_with_a_name_is_asked_for_by_that_name(
@@ -197,7 +197,7 @@ def test_each_permission_that_the_account_lacks_is_named(
     kube.account_denied.add(permission)
     finding = find(permission_checks.account_permissions)
     assert (finding.status, finding.what) == (Status.CROSS, f"lacks {told}")
-    assert "kubectl apply -k" in finding.mend
+    assert "kubectl apply -k" in finding.hint
 
 
 def test_the_secret_of_the_object_store_is_asked_for(kube: KubeApiServer, find: Find, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_what_this_user_may_not_ask_is_neither_tick_nor_cross(
     assert finding.what.startswith("could not be checked: ")
     assert "forbidden" in finding.what
     granted = "components/doctor" if "subjectaccessreviews" in permission else "Role lesionflow-submitter"
-    assert granted in finding.mend
+    assert granted in finding.hint
 
 
 def test_every_permission_that_is_refused_has_who_grants_it() -> None:
@@ -283,7 +283,7 @@ def test_quota(
         kube.add("pods", pod("first", **in_use))
     finding = find(cluster_checks.resource_quota)
     assert (finding.status, words in finding.what) == (status, True), finding
-    assert bool(finding.mend) == (status in (Status.CROSS, Status.BUSY))
+    assert bool(finding.hint) == (status in (Status.CROSS, Status.BUSY))
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_limits_that_would_refuse_a_pod(kube: KubeApiServer, find: Find, item: d
     kube.add("limitranges", limit_range("strict", **item))
     finding = find(cluster_checks.limit_ranges)
     assert (finding.status, words in finding.what) == (Status.CROSS, True), finding
-    assert "LimitRange" in finding.mend
+    assert "LimitRange" in finding.hint
     with pytest.raises(Refused, match=r"403|422"):
         kube.add("pods", *each_task())
 

@@ -34,7 +34,7 @@ def test_without_gpus_any_node_will_do(bare: KubeApiServer, find: Find) -> None:
 
 
 @pytest.mark.parametrize(
-    ("misfit", "words", "mend"),
+    ("misfit", "words", "hint"),
     [
         (
             node("gpu-1", GPU, taints=[GPU_TAINT, taint("dedicated", "ml")]),
@@ -75,11 +75,11 @@ def test_without_gpus_any_node_will_do(bare: KubeApiServer, find: Find) -> None:
     ],
 )
 def test_no_node_fits_and_the_nearest_miss_is_told(
-    bare: KubeApiServer, find: Find, misfit: dict[str, object], words: str, mend: str
+    bare: KubeApiServer, find: Find, misfit: dict[str, object], words: str, hint: str
 ) -> None:
     bare.add("nodes", node("cpu-1"), misfit)
     finding = find(node_check.nodes)
-    assert (finding.status, words in finding.what, mend in finding.mend) == (Status.CROSS, True, True), finding
+    assert (finding.status, words in finding.what, hint in finding.hint) == (Status.CROSS, True, True), finding
 
 
 def test_the_nearest_miss_is_the_gpu_node_with_the_fewest_obstacles(bare: KubeApiServer, find: Find) -> None:
@@ -120,7 +120,7 @@ def test_a_node_that_fits_but_is_busy_is_no_cross(
     finding = find(node_check.nodes)
     assert finding.status is Status.BUSY
     assert finding.what.startswith("1 of 2 nodes can take the fine-tune tasks, but none now: node gpu-1 has ")
-    assert "waits" in finding.mend
+    assert "waits" in finding.hint
 
 
 def test_a_pod_that_has_ended_keeps_no_node_busy(kube: KubeApiServer, find: Find) -> None:

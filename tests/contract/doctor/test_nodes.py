@@ -130,7 +130,7 @@ def test_a_node_that_fails_one_condition_is_never_reachable(
     found = fit(node, busy, Demand(wants, {}, selector, tolerations))
     assert found.reachable is reachable, found
     assert found.free is free, found
-    assert all(obstacle.what and obstacle.mend for obstacle in found.obstacles)
+    assert all(obstacle.what and obstacle.hint for obstacle in found.obstacles)
 
 
 def container(cpu: str, restart: str | None = None) -> Any:

@@ -70,7 +70,7 @@ def test_the_launchers_address_of_a_service_that_is_gone(kube: KubeApiServer, fi
     finding = find(checks.object_store)
     assert finding.status is Status.CROSS
     assert "KFP's launcher will look for objects at minio-service.kubeflow:9000" in finding.what
-    assert "in `providers` of the ConfigMap kfp-launcher" in finding.mend
+    assert "in `providers` of the ConfigMap kfp-launcher" in finding.hint
 
 
 @pytest.mark.parametrize("endpoint", ["seaweedfs.kubeflow.svc", "seaweedfs.kubeflow.svc.cluster.local"])
@@ -110,7 +110,7 @@ def test_a_store_whose_pod_is_down(kube: KubeApiServer, find: Find, ready: bool 
     finding = find(checks.object_store)
     assert finding.status is status
     if status is Status.CROSS:
-        assert finding.mend == "see why: kubectl get pods --namespace kubeflow"
+        assert finding.hint == "see why: kubectl get pods --namespace kubeflow"
 
 
 def test_no_secret(kube: KubeApiServer, find: Find) -> None:
@@ -131,7 +131,7 @@ def test_a_secret_with_keys_of_other_names(kube: KubeApiServer, find: Find) -> N
     finding = find(checks.object_store)
     assert finding.status is Status.CROSS
     assert "has no accesskey, only AWS_ACCESS_KEY_ID, secretkey" in finding.what
-    assert "hidden" not in finding.what + finding.mend
+    assert "hidden" not in finding.what + finding.hint
 
 
 def test_the_launchers_own_secret_and_keys(kube: KubeApiServer, find: Find) -> None:
@@ -163,7 +163,7 @@ def test_a_folder_that_the_namespaces_secret_does_not_open(
     assert (finding.status is Status.FINE) == opened, finding
     if not opened:
         assert f"does not open {root}" in finding.what
-        assert "s3://mlpipeline/private/team-a" in finding.mend
+        assert "s3://mlpipeline/private/team-a" in finding.hint
 
 
 def test_without_a_configuration_kfp_uses_a_folder_that_is_nobodys(kube: KubeApiServer, find: Find) -> None:
@@ -235,7 +235,7 @@ def test_providers_that_the_launcher_would_fail_of(kube: KubeApiServer, find: Fi
     kube.add("configmaps", config_map(ours() | {"providers": providers}))
     finding = find(checks.object_store)
     assert (finding.status, words in finding.what) == (Status.CROSS, True), finding
-    assert "manifests/base/kfp-launcher.yaml" in finding.mend
+    assert "manifests/base/kfp-launcher.yaml" in finding.hint
 
 
 def test_the_launcher_is_read_as_the_real_one_reads_it() -> None:

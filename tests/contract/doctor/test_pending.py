@@ -26,9 +26,9 @@ from kube_api.objects import (
 )
 from kube_api.server import KubeApiServer
 
-from lesionflow.kubeflow.client.errors import ClusterError
-from lesionflow.kubeflow.kube.cluster_access import connect
-from lesionflow.kubeflow.kube.pending import why_failed, why_pending
+from lesionflow.errors import ClusterError
+from lesionflow.kubeflow.kube.cluster_access import kubernetes_client
+from lesionflow.kubeflow.runs.pending import why_failed, why_pending
 
 NO_GPU = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
 ASKS = {"requests": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}, "limits": {"nvidia.com/gpu": "1"}}
@@ -220,7 +220,7 @@ def test_a_pod_is_given_time_to_start(
             def now(cls, tz: Any = None) -> datetime:
                 return datetime.now(tz) + timedelta(minutes=9)
 
-        monkeypatch.setattr("lesionflow.kubeflow.kube.pending.datetime", Ahead)
+        monkeypatch.setattr("lesionflow.kubeflow.runs.pending.datetime", Ahead)
     assert why_pending(core, "team-a", RUN) == ([words] if words else [])
 
 
@@ -310,7 +310,7 @@ def test_an_api_that_goes_away_is_the_clusters_fault(
 
     monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig(tmp_path, host="http://127.0.0.1:9")))
     with pytest.raises(ClusterError, match="does not answer"):
-        why_pending(CoreV1Api(connect()), "team-a", RUN)
+        why_pending(CoreV1Api(kubernetes_client()), "team-a", RUN)
 
 
 OOM = container({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})

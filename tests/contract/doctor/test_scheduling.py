@@ -2,7 +2,7 @@
 
 import pytest
 
-from lesionflow.kubeflow.kube.scheduling import Refusal, explain, parse
+from lesionflow.kubeflow.kube.scheduling import Refusal, explain_unschedulable, parse
 
 LABEL = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
 
@@ -67,12 +67,12 @@ LABEL = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
     ],
 )
 def test_wordings(message: str, words: str) -> None:
-    assert explain(message, LABEL) == words
+    assert explain_unschedulable(message, LABEL) == words
 
 
 def test_without_a_selector_no_label_is_named() -> None:
     message = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
-    assert explain(message, {}) == "of 1 node, 1 does not have the labels that it selects"
+    assert explain_unschedulable(message, {}) == "of 1 node, 1 does not have the labels that it selects"
 
 
 def test_one_node_may_be_refused_for_several_reasons() -> None:

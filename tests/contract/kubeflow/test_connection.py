@@ -14,10 +14,9 @@ import yaml
 from in_process import TOKEN
 from kfp_api.server import KfpApiServer
 
-from lesionflow.errors import UserError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client import connection
 from lesionflow.kubeflow.client.connection import connect
-from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.settings import ClusterSettings
 
 

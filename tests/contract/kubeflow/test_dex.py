@@ -8,10 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from kfp_api.server import KfpApiServer
 
-from lesionflow.errors import UserError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client.connection import connect
 from lesionflow.kubeflow.client.dex import session_cookie
-from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.settings import ClusterSettings
 
 PASSWORD = "hunter2-and-more"

@@ -92,7 +92,7 @@ def test_the_digest_is_of_the_content_only() -> None:
     same = "pipelineInfo:\n  name: x\nroot: {}\nsdkVersion: kfp-2.18.0\n---\nplatforms: {a: 1}\n"
     other = text.replace("a: 1", "a: 2")
     digest, same_digest, other_digest = (
-        module.content_digest(list(yaml.safe_load_all(written))) for written in (text, same, other)
+        module.package_digest(list(yaml.safe_load_all(written))) for written in (text, same, other)
     )
     assert digest == same_digest != other_digest
 
@@ -314,7 +314,7 @@ def test_what_is_uploaded_is_what_compile_writes(api: KfpApiServer, lesionflow: 
     upload = next(body["uploadfile"] for _, path, body in api.requests if "upload_version" in path)
     documents = list(yaml.safe_load_all(upload))
     assert documents[0]["pipelineInfo"]["name"] == "lesionflow-training"
-    assert only(api.versions)["name"] == f"0.1.0-{module.content_digest(documents)[:8]}"
+    assert only(api.versions)["name"] == f"0.1.0-{module.package_digest(documents)[:8]}"
 
 
 def test_weights_in_the_image(

@@ -16,7 +16,7 @@ from kfp_api.argo import Attempt, Step
 from kfp_api.scripted import words
 from recordings import recorded
 
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError
 from lesionflow.kubeflow.runs.pod_names import pod_name
 from lesionflow.kubeflow.runs.task_state import TASKS, RunState, TaskState
 from lesionflow.kubeflow.runs.workflow import nodes_of, place_of, run_state

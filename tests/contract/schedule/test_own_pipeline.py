@@ -8,7 +8,7 @@ from kfp_api.server import KfpApiServer
 
 from lesionflow.errors import UserError
 from lesionflow.kubeflow.compile import uploaded_as
-from lesionflow.kubeflow.schedule.reconcile import apply
+from lesionflow.kubeflow.schedule.reconcile import reconcile
 from lesionflow.kubeflow.schedule.recurring import Server
 from lesionflow.kubeflow.schedule.spec import Schedule, load_schedule
 from lesionflow.kubeflow.send import send
@@ -48,7 +48,7 @@ def applied(api: KfpApiServer, client: Any, schedule: Schedule) -> tuple[dict[st
 
     api.after_request = watch
     server = Server(client)
-    apply(server, server.with_experiment(server.resolve(schedule, "lesionflow", "schedule.yaml")), lambda _: None)
+    reconcile(server, server.with_experiment(server.resolve(schedule, "lesionflow", "schedule.yaml")), lambda _: None)
     (run,) = (run for run in api.recurring_runs.values() if run["display_name"] == schedule.name)
     return run, most
 

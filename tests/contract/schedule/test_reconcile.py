@@ -13,10 +13,9 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from kfp_api.server import KfpApiServer
 
-from lesionflow.errors import UserError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client import transport
-from lesionflow.kubeflow.client.errors import ClusterError
-from lesionflow.kubeflow.schedule.reconcile import apply, plan
+from lesionflow.kubeflow.schedule.reconcile import plan, reconcile
 from lesionflow.kubeflow.schedule.recurring import Desired, Server
 from lesionflow.kubeflow.schedule.spec import Schedule
 
@@ -88,7 +87,7 @@ def killed_at(number: int | None, after: bool) -> Generator[None]:
 
 def attempt(server: Server, schedule: Schedule) -> None:
     desired = server.resolve(schedule, "lesionflow", "schedule.yaml")
-    apply(server, server.with_experiment(desired), lambda step: None)
+    reconcile(server, server.with_experiment(desired), lambda step: None)
 
 
 def named(api: KfpApiServer, name: str = "weekly") -> list[dict[str, Any]]:
@@ -195,7 +194,7 @@ def test_a_plan_is_what_apply_then_does(api: KfpApiServer, client: Any) -> None:
     planned = [step.verb for step in plan(desired, server.observed("weekly"))]
     assert planned == ["create", "disable", "delete", "delete", "enable"]
     done: list[str] = []
-    apply(server, desired, lambda step: done.append(step.verb))
+    reconcile(server, desired, lambda step: done.append(step.verb))
     assert done == planned
 
 

@@ -8,7 +8,7 @@ from kfp import dsl
 
 from lesionflow.local import processes
 from lesionflow.local.processes import ProcessBackend
-from lesionflow.local.runner import Interrupted, run_pipeline
+from lesionflow.local.runner import Interrupted, LocalRun, run_pipeline
 from lesionflow.local.workspace import Workspace
 
 
@@ -44,9 +44,7 @@ if __name__ == "__main__":
     with workspace.locked() as lock:
         try:
             run_pipeline(
-                silent_pipeline,
-                {"heartbeat": sys.argv[2], "deaf": "deaf" in sys.argv},
-                {"silent": "silent"},
+                LocalRun(silent_pipeline, {"heartbeat": sys.argv[2], "deaf": "deaf" in sys.argv}, {"silent": "silent"}),
                 workspace,
                 workspace.new_run(),
                 lock,

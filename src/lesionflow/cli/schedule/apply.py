@@ -17,7 +17,7 @@ def apply(settings: "ClusterSettings", file: File, timezone: TimeZone = "UTC") -
     """Make the server's schedule what the file says; nothing if it is already."""
     from lesionflow.kubeflow.schedule.display import next_runs, past, say
     from lesionflow.kubeflow.schedule.named import resolve
-    from lesionflow.kubeflow.schedule.reconcile import apply as apply_to
+    from lesionflow.kubeflow.schedule.reconcile import reconcile
 
     zone, console = zone_of(timezone), Console()
     server, desired = resolve(file, settings, console)
@@ -27,7 +27,7 @@ def apply(settings: "ClusterSettings", file: File, timezone: TimeZone = "UTC") -
         steps.append(step.verb)
         say(console, past(step), why=f"the server had paused it, {file.name} does not" if steps == ["enable"] else "")
 
-    schedule = apply_to(server, server.with_experiment(desired), done)
+    schedule = reconcile(server, server.with_experiment(desired), done)
     if not steps:
         say(console, f"{desired.schedule.name} is as {file.name} says, nothing to do")
     next_runs(console, desired.schedule, schedule.run, schedule.created_at, zone)

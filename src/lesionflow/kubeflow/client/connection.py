@@ -13,9 +13,11 @@ from kfp_server_api import Configuration
 
 from lesionflow.compat.kfp_client import PreparedClient
 from lesionflow.errors import UserError
+from lesionflow.kubeflow.client.dex import session_cookie
 from lesionflow.kubeflow.client.refusals import KUBECONFIG, NOTHING
 from lesionflow.kubeflow.client.settings import DEX_PASSWORD_VARIABLE, TOKEN_VARIABLE, ClusterSettings
 from lesionflow.kubeflow.client.transport import Origin, Transport
+from lesionflow.kubeflow.kube.cluster_access import kubernetes_client
 
 __all__ = ["ClusterSettings", "connect", "run_url"]
 
@@ -82,10 +84,8 @@ def _through_kubernetes(settings: ClusterSettings) -> Configuration:
     kfp 2.17 means to go this way too, but kubernetes' renewal of a token sets the host as well, back to the
     API server's own, before the first request.
     """
-    from lesionflow.kubeflow.kube.cluster_access import connect as kubernetes
-
     try:
-        given = kubernetes(settings.kube_context).configuration
+        given = kubernetes_client(settings.kube_context).configuration
     except UserError as error:
         raise UserError(f"No `endpoint` is set (--endpoint, KF_PIPELINES_ENDPOINT), and {_lower(str(error))}") from None
     configuration = Configuration()
@@ -118,8 +118,6 @@ def _credentials(settings: ClusterSettings, configuration: Configuration, reach:
     if settings.token_file:
         return _token_file(settings.token_file, configuration), None
     if settings.dex_username:
-        from lesionflow.kubeflow.client.dex import session_cookie
-
         cookie = session_cookie(
             configuration.host, settings.dex_username, _dex_password(settings), settings.ca_file, settings.dex_host
         )

@@ -6,8 +6,7 @@ Kubeflow's own documentation logs in like this, as Dex has no other way for user
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
 
 _TIME_LIMIT = 30
 

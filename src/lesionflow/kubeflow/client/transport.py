@@ -17,8 +17,7 @@ from kfp_server_api.rest import RESTClientObject
 from urllib3 import Retry
 from urllib3 import exceptions as http
 
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client.refusals import RBAC, why_forbidden, why_unknown
 
 PAUSES = (0.5, 1.0, 2.0)
@@ -127,7 +126,7 @@ def _is_json(body: bytes) -> bool:
 
 
 def explain(error: ApiException | http.HTTPError, origin: Origin) -> Refused | Unanswered:
-    """Put what went wrong into one sentence, with the mend."""
+    """Put what went wrong into one sentence, with the hint."""
     if isinstance(error, ApiException):
         return _explain_answer(error, origin)
     where = origin.address

@@ -1,1 +1,1 @@
-"""What stands in the way of a run on a cluster, and how to mend it."""
+"""What stands in the way of a run on a cluster, and how to fix it."""

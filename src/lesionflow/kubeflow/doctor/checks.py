@@ -5,15 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lesionflow import storage
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
+from lesionflow.kubeflow.client.connection import connect
 from lesionflow.kubeflow.client.settings import ClusterSettings
 from lesionflow.kubeflow.doctor import cluster_checks, findings, node_check, permission_checks
 from lesionflow.kubeflow.doctor.findings import Finding, Status
 from lesionflow.kubeflow.doctor.object_store import launcher_config, object_store
+from lesionflow.kubeflow.doctor.registry_access import ImageMissing, RegistryUnknown, find_image
 from lesionflow.kubeflow.doctor.subject import Subject
 from lesionflow.kubeflow.kube.cluster_access import Denied
 from lesionflow.kubeflow.kube.permissions import PERMISSIONS, who_grants
+from lesionflow.pipelines.training import define_training_pipeline
 from lesionflow.profile import ClusterProfile
 
 __all__ = ["PERMISSIONS", "Check", "checks_for", "examine"]
@@ -66,7 +68,6 @@ def examine(
 
 def pipelines_api(subject: Subject) -> Finding:
     """Kubeflow Pipelines answers, and lets this user list runs."""
-    from lesionflow.kubeflow.client.connection import connect
     from lesionflow.kubeflow.client.transport import Refused
 
     try:
@@ -124,8 +125,6 @@ def image(name: str) -> Callable[[Subject], Finding]:
     """The check of one of the pipeline's images, by its name in the code."""
 
     def pullable(subject: Subject) -> Finding:
-        from lesionflow.kubeflow.doctor.registry_access import ImageMissing, RegistryUnknown, find_image
-
         pinned = subject.pins.get(name)
         if pinned is None:
             return findings.cross("was never built and pushed", "run 'make images REPOSITORY=...'")
@@ -165,8 +164,6 @@ def checks_for(subject: Subject) -> list[Check]:
 
 def _images(profile: ClusterProfile) -> list[str]:
     """Names of the images that the pipeline runs in, with this profile."""
-    from lesionflow.pipelines.training import define_training_pipeline
-
     executors = define_training_pipeline(profile).pipeline_spec.deployment_spec["executors"].values()
     return sorted({executor["container"]["image"] for executor in executors if "container" in executor})
 
@@ -177,8 +174,8 @@ def _tried(check: Check, subject: Subject) -> Finding:
     except Denied as denied:
         return findings.unchecked(str(denied), who_grants(str(denied)))
     except (UserError, ClusterError) as error:
-        what, _, mend = str(error).rstrip(".").partition("; ")
-        return findings.cross(what, mend or "correct it and try again")
+        what, _, hint = str(error).rstrip(".").partition("; ")
+        return findings.cross(what, hint or "correct it and try again")
 
 
 def _goes_by_kubeconfig(settings: ClusterSettings) -> bool:

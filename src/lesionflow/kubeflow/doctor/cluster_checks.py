@@ -8,7 +8,7 @@ from lesionflow.kubeflow.doctor.findings import Finding
 from lesionflow.kubeflow.doctor.node_check import demands
 from lesionflow.kubeflow.doctor.subject import Subject
 from lesionflow.kubeflow.kube import quota
-from lesionflow.kubeflow.kube.cluster_access import Missing, ask
+from lesionflow.kubeflow.kube.cluster_access import Missing, call_kubernetes
 
 MANIFESTS = "apply the manifests: kubectl apply -k manifests/overlays/generic (or the overlay of your cluster)"
 """The hint on what they would have made."""
@@ -18,7 +18,7 @@ def api(subject: Subject) -> Finding:
     """The Kubernetes API answers."""
     from kubernetes.client import VersionApi
 
-    version = ask(VersionApi(subject.api_client).get_code).git_version
+    version = call_kubernetes(VersionApi(subject.api_client).get_code).git_version
     return findings.fine(f"{subject.api_client.configuration.host} answers, {version}")
 
 
@@ -26,7 +26,7 @@ def namespace(subject: Subject) -> Finding:
     """The namespace exists."""
     name = subject.namespace
     try:
-        found = ask(subject.core.read_namespace, name)
+        found = call_kubernetes(subject.core.read_namespace, name)
     except Missing:
         return findings.cross(f"there is no {name}", f"create it: kubectl create namespace {name}; or {MANIFESTS}")
     if found.status and found.status.phase == "Terminating":
@@ -38,7 +38,7 @@ def service_account(subject: Subject) -> Finding:
     """The pods' ServiceAccount exists."""
     name = subject.service_account
     try:
-        ask(subject.core.read_namespaced_service_account, name, subject.namespace)
+        call_kubernetes(subject.core.read_namespaced_service_account, name, subject.namespace)
     except Missing:
         return findings.cross(f"there is no {name}", f"{MANIFESTS}, or name another with --service-account")
     return findings.fine(name)
@@ -46,7 +46,7 @@ def service_account(subject: Subject) -> Finding:
 
 def resource_quota(subject: Subject) -> Finding:
     """The namespace's quota admits the pods, now."""
-    quotas: Sequence[Any] = ask(subject.core.list_namespaced_resource_quota, subject.namespace).items
+    quotas: Sequence[Any] = call_kubernetes(subject.core.list_namespaced_resource_quota, subject.namespace).items
     if not quotas:
         return findings.fine("the namespace has none")
     ranges = _ranges(subject)
@@ -88,4 +88,4 @@ def limit_ranges(subject: Subject) -> Finding:
 
 
 def _ranges(subject: Subject) -> Sequence[Any]:
-    return ask(subject.core.list_namespaced_limit_range, subject.namespace).items
+    return call_kubernetes(subject.core.list_namespaced_limit_range, subject.namespace).items

@@ -2,7 +2,7 @@
 
 from lesionflow.kubeflow.client.connection import connect
 from lesionflow.kubeflow.doctor.deep_checks import CLEANING, of_first_run, of_second_run, without_second_run
-from lesionflow.kubeflow.doctor.deep_run import DeepRuns, prepare
+from lesionflow.kubeflow.doctor.deep_run import DeepRuns, prepare_contract
 from lesionflow.kubeflow.doctor.findings import Finding, Status, fine
 from lesionflow.kubeflow.doctor.show import DoctorDisplay
 from lesionflow.kubeflow.doctor.subject import Subject
@@ -21,7 +21,7 @@ def examine_deeply(subject: Subject, display: DoctorDisplay) -> int:
         UserError: KFP cannot be reached, refuses the run, or the images are not pinned.
         ClusterError: it gives no answer.
     """
-    submission = prepare(subject, contract.new_nonce())
+    submission = prepare_contract(subject, contract.new_nonce())
     check_pinned(submission)
     client = connect(subject.settings)
     runs = DeepRuns(client, RunReader(client, subject.settings), submission, display.starting, [])

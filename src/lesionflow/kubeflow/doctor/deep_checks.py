@@ -29,9 +29,9 @@ class Seen:
     state: RunState
     outcome: RunOutcome
     while_running: Log = Log(error="the step was over before its log was asked for")
-    """Of the first step, while it ran."""
+    """The first step's log, read while it ran."""
     logs: Mapping[str, Log] = field(default_factory=dict[str, Log])
-    """Of both contract steps, after the run."""
+    """Logs of both contract steps, read after the run."""
     reasons: Sequence[str] = ()
     """Why its pods waited or were lost, as sentences."""
     retry_policy: str = ""
@@ -79,7 +79,7 @@ _RUNS = ("run", "log, running step", "log, finished step", "gate")
 _SECOND = ("cached step", "retry")
 CLEANING = "cleaning up"
 NAMES = (*(check.name for check in _CHECKS), *_RUNS, *_SECOND, CLEANING)
-"""Of all lines, in order."""
+"""The names of all lines, in order."""
 
 
 def of_first_run(seen: Seen) -> dict[str, Finding]:

@@ -5,8 +5,7 @@ from typing import Any, cast
 
 import kfp
 
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.runs.runs import find_experiment, where_equal
 
 

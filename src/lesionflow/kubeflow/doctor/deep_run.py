@@ -10,8 +10,7 @@ from typing import Any
 
 import kfp
 
-from lesionflow.errors import FAILED, UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import FAILED, ClusterError, UserError
 from lesionflow.kubeflow.client.transport import Refused
 from lesionflow.kubeflow.compile import write_package
 from lesionflow.kubeflow.doctor.deep_checks import Log, Seen
@@ -33,7 +32,7 @@ LIMIT = 1800.0
 """Seconds that one run may take: images of a gigabyte may have to be pulled first."""
 
 
-def prepare(subject: Subject, nonce: str) -> Submission:
+def prepare_contract(subject: Subject, nonce: str) -> Submission:
     """Compile the contract pipeline for the cluster and name everything."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
@@ -60,7 +59,7 @@ class DeepRuns:
     Attributes:
         client: of `connect`.
         reader: of the same settings.
-        submission: of `prepare`.
+        submission: of `prepare_contract`.
         tell: shows what happens at the moment.
         started: ids of the runs.
     """

@@ -26,7 +26,7 @@ class Finding:
 
     status: Status
     what: str
-    mend: str = ""
+    hint: str = ""
     """What to do about it; every cross has one."""
 
 
@@ -34,20 +34,20 @@ def fine(what: str) -> Finding:
     return Finding(Status.FINE, what)
 
 
-def busy(what: str, mend: str = "") -> Finding:
-    return Finding(Status.BUSY, what, mend)
+def busy(what: str, hint: str = "") -> Finding:
+    return Finding(Status.BUSY, what, hint)
 
 
 def partly(what: str, hint: str) -> Finding:
     return Finding(Status.PARTLY, what, hint)
 
 
-def cross(what: str, mend: str) -> Finding:
-    return Finding(Status.CROSS, what, mend)
+def cross(what: str, hint: str) -> Finding:
+    return Finding(Status.CROSS, what, hint)
 
 
-def unchecked(why: str, mend: str = "") -> Finding:
-    return Finding(Status.UNCHECKED, f"could not be checked: {why}", mend)
+def unchecked(why: str, hint: str = "") -> Finding:
+    return Finding(Status.UNCHECKED, f"could not be checked: {why}", hint)
 
 
 def skipped(why: str) -> Finding:

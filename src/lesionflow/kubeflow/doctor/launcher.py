@@ -32,7 +32,7 @@ class UsedStore:
     secret: str = ""
     """Name of the Secret with its credentials; empty if they come from elsewhere."""
     keys: Sequence[str] = KEYS
-    """Of the access key and of the secret key in that Secret."""
+    """Names of the access key and of the secret key in that Secret."""
 
 
 def root_of(config: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from lesionflow.kubeflow.doctor import findings
 from lesionflow.kubeflow.doctor.findings import Finding, Status
 from lesionflow.kubeflow.doctor.subject import Subject
-from lesionflow.kubeflow.kube.cluster_access import Denied, Missing, ask
+from lesionflow.kubeflow.kube.cluster_access import Denied, Missing, call_kubernetes
 from lesionflow.kubeflow.kube.nodes import Demand, NodeFit, fit, nearest, quantities, usage
 from lesionflow.profile import ClusterProfile, Needs
 
@@ -33,11 +33,11 @@ def demands(profile: ClusterProfile) -> dict[str, Demand]:
 
 def nodes(subject: Subject) -> Finding:
     """There are nodes that take a fine-tune task, and others that take the rest."""
-    found: Sequence[Any] = ask(subject.core.list_node).items
+    found: Sequence[Any] = call_kubernetes(subject.core.list_node).items
     if not found:
         return findings.cross("the cluster has no node", "add nodes to it")
     try:
-        pods = ask(
+        pods = call_kubernetes(
             subject.core.list_pod_for_all_namespaces, field_selector="status.phase!=Succeeded,status.phase!=Failed"
         ).items
         used = usage(pods)
@@ -73,13 +73,13 @@ def _no_node(subject: Subject, task: str, found: Sequence[Any], fits: Sequence[N
     if reachable:
         best = nearest(reachable, None)
         what = f"{_counted(reachable, found)} can take {task}, but none now"
-        return findings.busy(f"{what}: node {best.name} {best.obstacles[0].what}", best.obstacles[0].mend)
+        return findings.busy(f"{what}: node {best.name} {best.obstacles[0].what}", best.obstacles[0].hint)
     accelerator = profile.gpu_resource if profile.gpus and task == TRAINING else None
     best = nearest(fits, accelerator)
     if accelerator and accelerator not in best.offers:
         others = sorted({name for node in found for name in _devices(node)})
         what = f"no node offers {accelerator}{'; there are ' + ', '.join(others) if others else ''}"
-        mend = (
+        hint = (
             "set gpu_resource in the profile to one of these"
             if others
             else "add nodes with it and its device plugin, or use --profile cpu-only"
@@ -88,16 +88,16 @@ def _no_node(subject: Subject, task: str, found: Sequence[Any], fits: Sequence[N
         lasting = [obstacle for obstacle in best.obstacles if not obstacle.passing]
         gpu = f" has {accelerator} but" if accelerator else ""
         what = f"no node takes {task}; nearest: node {best.name}{gpu} {' and '.join(o.what for o in lasting)}"
-        mend = "; ".join(dict.fromkeys(obstacle.mend for obstacle in lasting))
+        hint = "; ".join(dict.fromkeys(obstacle.hint for obstacle in lasting))
     if _autoscaled(subject):
         return findings.unchecked(f"{what}, now; the cluster's autoscaler may add a node that does")
-    return findings.cross(what, mend)
+    return findings.cross(what, hint)
 
 
 def _autoscaled(subject: Subject) -> bool:
     """Whether nodes may come that are not there yet."""
     try:
-        ask(subject.core.read_namespaced_config_map, "cluster-autoscaler-status", "kube-system")
+        call_kubernetes(subject.core.read_namespaced_config_map, "cluster-autoscaler-status", "kube-system")
     except (Missing, Denied):
         return False
     return True

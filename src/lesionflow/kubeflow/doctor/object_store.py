@@ -8,7 +8,7 @@ from lesionflow.kubeflow.doctor.findings import Finding, Status
 from lesionflow.kubeflow.doctor.launcher import UsedStore
 from lesionflow.kubeflow.doctor.store_service import host_and_port, service
 from lesionflow.kubeflow.doctor.subject import Subject
-from lesionflow.kubeflow.kube.cluster_access import Denied, Missing, ask
+from lesionflow.kubeflow.kube.cluster_access import Denied, Missing, call_kubernetes
 from lesionflow.kubeflow.kube.permissions import who_grants
 
 _BUCKET, _SHARED, _OWN = "mlpipeline", ("artifacts", "shared"), ("private", "private-artifacts")
@@ -42,7 +42,9 @@ def launcher_config(subject: Subject) -> dict[str, str]:
         Denied: this user may not read it.
     """
     try:
-        return ask(subject.core.read_namespaced_config_map, launcher.CONFIG_MAP, subject.namespace).data or {}
+        return (
+            call_kubernetes(subject.core.read_namespaced_config_map, launcher.CONFIG_MAP, subject.namespace).data or {}
+        )
     except Missing:
         return {}
 
@@ -84,13 +86,13 @@ def _secret(subject: Subject, store: UsedStore) -> Finding:
     if not store.secret:
         return findings.fine("")
     try:
-        data = ask(subject.core.read_namespaced_secret, store.secret, subject.namespace).data or {}
+        data = call_kubernetes(subject.core.read_namespaced_secret, store.secret, subject.namespace).data or {}
     except Missing:
         made = "KFP makes it in namespaces with the label pipelines.kubeflow.org/enabled=true"
-        mend = (
+        hint = (
             made if store.secret == launcher.DEFAULT_SECRET else f"create it with the keys {' and '.join(store.keys)}"
         )
-        return findings.cross(f"there is no Secret {store.secret}, whose keys {store.user} would use", mend)
+        return findings.cross(f"there is no Secret {store.secret}, whose keys {store.user} would use", hint)
     if missing := [key for key in store.keys if not data.get(key)]:
         return findings.cross(
             f"the Secret {store.secret} has no {' and no '.join(missing)}, only {', '.join(sorted(data)) or 'nothing'}",
@@ -119,8 +121,8 @@ def _sum(found: list[Finding]) -> Finding:
     """All findings as one, as bad as the worst of them."""
     for status in (Status.CROSS, Status.UNCHECKED):
         if chosen := [one for one in found if one.status is status]:
-            mends = "; ".join(dict.fromkeys(one.mend for one in chosen if one.mend))
+            hints = "; ".join(dict.fromkeys(one.hint for one in chosen if one.hint))
             said = "; ".join(dict.fromkeys(one.what.removeprefix(_UNCHECKED) for one in chosen))
-            return Finding(status, said, mends) if status is Status.CROSS else findings.unchecked(said, mends)
+            return Finding(status, said, hints) if status is Status.CROSS else findings.unchecked(said, hints)
     said = ", ".join(one.what for one in found if one.what)
     return findings.fine(f"{said}: there") if said else findings.skipped("nothing is on s3://")

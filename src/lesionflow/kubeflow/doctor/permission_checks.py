@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from lesionflow.kubeflow.client.connection import connect
 from lesionflow.kubeflow.doctor import findings
 from lesionflow.kubeflow.doctor.cluster_checks import MANIFESTS
 from lesionflow.kubeflow.doctor.findings import Finding
 from lesionflow.kubeflow.doctor.subject import Subject
-from lesionflow.kubeflow.kube.cluster_access import ask
+from lesionflow.kubeflow.kube.cluster_access import call_kubernetes
 from lesionflow.kubeflow.kube.permissions import KFP, PERMISSIONS, Permission, Who
 
 _ROLE = "ask for the Role lesionflow-submitter of manifests/base"
@@ -22,8 +23,6 @@ def own_permissions(subject: Subject) -> Finding:
 
 def kubeflow_permissions(subject: Subject) -> Finding:
     """This user may do what `submit`, `stop` and `schedule` need of Kubeflow Pipelines."""
-    from lesionflow.kubeflow.client.connection import connect
-
     settings = subject.settings
     if not connect(settings).get_user_namespace():
         return findings.fine("Kubeflow Pipelines serves a single user, so everybody may do everything")
@@ -32,7 +31,7 @@ def kubeflow_permissions(subject: Subject) -> Finding:
         # Kubeflow's gateway passes on the name, and with it KFP asks Kubernetes the same.
         return _permissions(subject, asked, _may(subject, settings.dex_username, ["system:authenticated"]), _ROLE)
     finding = _permissions(subject, asked, _may_i(subject), _ROLE)
-    if finding.mend and settings.iap_client_id:
+    if finding.hint and settings.iap_client_id:
         return findings.unchecked("who you are behind IAP, the Kubernetes API does not know")
     return finding
 
@@ -61,7 +60,7 @@ def _may_i(subject: Subject) -> Answer:
 
     def allowed(attributes: Any) -> bool:
         review = V1SelfSubjectAccessReview(spec=V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))
-        return bool(ask(authorization.create_self_subject_access_review, review).status.allowed)
+        return bool(call_kubernetes(authorization.create_self_subject_access_review, review).status.allowed)
 
     return allowed
 
@@ -73,17 +72,19 @@ def _may(subject: Subject, user: str, groups: list[str]) -> Answer:
 
     def allowed(attributes: Any) -> bool:
         spec = V1SubjectAccessReviewSpec(user=user, groups=groups, resource_attributes=attributes)
-        return bool(ask(authorization.create_subject_access_review, V1SubjectAccessReview(spec=spec)).status.allowed)
+        return bool(
+            call_kubernetes(authorization.create_subject_access_review, V1SubjectAccessReview(spec=spec)).status.allowed
+        )
 
     return allowed
 
 
-def _permissions(subject: Subject, asked: list[Permission], allowed: Answer, mend: str) -> Finding:
+def _permissions(subject: Subject, asked: list[Permission], allowed: Answer, hint: str) -> Finding:
     from kubernetes.client import V1ResourceAttributes
 
     lacking = [one for one in asked if not allowed(V1ResourceAttributes(**one.attributes(subject.namespace)))]
     if lacking:
-        return findings.cross(f"lacks {', '.join(map(str, lacking))}", mend)
+        return findings.cross(f"lacks {', '.join(map(str, lacking))}", hint)
     return findings.fine(_short(asked))
 
 

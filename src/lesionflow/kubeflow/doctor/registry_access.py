@@ -48,9 +48,10 @@ def find_image(image: str) -> None:
         with requests.Session() as session:
             answer = session.head(url, headers={"Accept": _MANIFESTS}, timeout=_TIMEOUT, allow_redirects=True)
             if answer.status_code == 401:
-                authorization = _authorization(session, answer.headers.get("WWW-Authenticate", ""), credentials, scheme)
-                headers = {"Accept": _MANIFESTS, "Authorization": authorization}
-                answer = session.head(url, headers=headers, timeout=_TIMEOUT, allow_redirects=True)
+                prove = _authorization(session, answer.headers.get("WWW-Authenticate", ""), credentials, scheme)
+                answer = session.head(
+                    url, headers={"Accept": _MANIFESTS}, auth=prove, timeout=_TIMEOUT, allow_redirects=True
+                )
     except requests.RequestException as error:
         raise RegistryUnknown(f"{registry} does not answer this machine ({type(error).__name__})") from None
     if answer.status_code == 404:
@@ -75,15 +76,14 @@ def _credentials(registry: str) -> tuple[str, str] | None:
     return (username, password) if username and password else None
 
 
-def _authorization(session: Any, challenge: str, credentials: tuple[str, str] | None, scheme: str) -> str:
-    """What to send in answer to a 401: the credentials themselves, or a token bought with them."""
+def _authorization(session: Any, challenge: str, credentials: tuple[str, str] | None, scheme: str) -> Any:
+    """What proves to requests' satisfaction who asks, after a 401: the credentials themselves, or a token for them."""
     import requests
-    from requests.auth import _basic_auth_str  # pyright: ignore[reportPrivateUsage]
     from requests.utils import parse_dict_header
 
     kind, _, rest = challenge.partition(" ")
     if kind.lower() == "basic" and credentials:
-        return _basic_auth_str(*credentials)
+        return credentials
     fields = parse_dict_header(rest)
     realm = fields.pop("realm", "")
     if kind.lower() != "bearer" or not realm.startswith(f"{scheme}://"):
@@ -98,6 +98,12 @@ def _authorization(session: Any, challenge: str, credentials: tuple[str, str] | 
         raise RegistryUnknown(f"the registry's token service answers {answer.status_code}")
     try:
         content = answer.json()
-        return f"Bearer {content.get('token') or content['access_token']}"
+        token = f"Bearer {content.get('token') or content['access_token']}"
     except (requests.JSONDecodeError, KeyError, AttributeError):
         raise RegistryUnknown("the registry's token service gives no token") from None
+
+    def bear(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = token
+        return request
+
+    return bear

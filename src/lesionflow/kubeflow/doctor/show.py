@@ -20,7 +20,7 @@ _SUMS = {
     Status.FINE: "fine",
     Status.BUSY: "busy now",
     Status.PARTLY: "in part",
-    Status.CROSS: "to mend",
+    Status.CROSS: "to fix",
     Status.UNCHECKED: "could not be checked",
     Status.SKIPPED: "skipped",
 }
@@ -48,8 +48,8 @@ class DoctorDisplay:
         row.add_column(width=self._width)
         row.add_column(overflow="fold")
         row.add_row(Text(symbol, style), name, Text(finding.what, "dim" if finding.status is Status.SKIPPED else ""))
-        if finding.mend:
-            row.add_row("", "", Text(f"→ {finding.mend}", "bold" if finding.status is Status.CROSS else ""))
+        if finding.hint:
+            row.add_row("", "", Text(f"→ {finding.hint}", "bold" if finding.status is Status.CROSS else ""))
         self._console.print(row)
 
     def summary(self, findings: Collection[Finding]) -> int:

@@ -11,7 +11,7 @@ from lesionflow.kubeflow.doctor import findings
 from lesionflow.kubeflow.doctor.findings import Finding
 from lesionflow.kubeflow.doctor.launcher import UsedStore
 from lesionflow.kubeflow.doctor.subject import Subject
-from lesionflow.kubeflow.kube.cluster_access import Denied, Missing, ask
+from lesionflow.kubeflow.kube.cluster_access import Denied, Missing, call_kubernetes
 
 _KFPS_OWN = ("seaweedfs", "minio-service")
 """Services of KFP's own store: since 2.16, and before."""
@@ -20,7 +20,7 @@ _ARCHIVE = "artifact-repositories"
 
 
 def host_and_port(store: UsedStore) -> tuple[str, int]:
-    """Of its endpoint, as in a URL or without a scheme."""
+    """Host and port of a store's endpoint, as in a URL or without a scheme."""
     url = urlsplit(store.endpoint if "://" in store.endpoint else f"//{store.endpoint}")
     return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
 
@@ -35,7 +35,7 @@ def service(subject: Subject, store: UsedStore) -> Finding:
         return findings.unchecked(f"{store.endpoint} is no Service of this cluster, so only the pods can try it")
     name, namespace = place
     try:
-        found = ask(subject.core.read_namespaced_service, name, namespace)
+        found = call_kubernetes(subject.core.read_namespaced_service, name, namespace)
     except Denied:
         if finding := _as_kfp_has_it(subject, store, name, namespace):
             return finding
@@ -71,7 +71,7 @@ def _as_kfp_has_it(subject: Subject, store: UsedStore, name: str, namespace: str
         None if that says nothing about this Service.
     """
     try:
-        data = ask(subject.core.read_namespaced_config_map, _ARCHIVE, subject.namespace).data or {}
+        data = call_kubernetes(subject.core.read_namespaced_config_map, _ARCHIVE, subject.namespace).data or {}
     except (Missing, Denied):
         return None
     for one in data.values():
@@ -115,7 +115,7 @@ def _in_cluster(subject: Subject, host: str) -> tuple[str, str] | None:
 def _namespace(subject: Subject, name: str) -> bool:
     """Whether there is such a namespace; who may not ask that takes the name for one."""
     try:
-        ask(subject.core.read_namespace, name)
+        call_kubernetes(subject.core.read_namespace, name)
     except Missing:
         return False
     except Denied:
@@ -125,7 +125,7 @@ def _namespace(subject: Subject, name: str) -> bool:
 
 def _exists(subject: Subject, service: str, namespace: str) -> bool:
     try:
-        ask(subject.core.read_namespaced_service, service, namespace)
+        call_kubernetes(subject.core.read_namespaced_service, service, namespace)
     except Missing:
         return False
     return True
@@ -134,7 +134,7 @@ def _exists(subject: Subject, service: str, namespace: str) -> bool:
 def _ready(subject: Subject, service: str, namespace: str) -> bool:
     from kubernetes.client import DiscoveryV1Api
 
-    listed = ask(
+    listed = call_kubernetes(
         DiscoveryV1Api(subject.api_client).list_namespaced_endpoint_slice,
         namespace,
         label_selector=f"kubernetes.io/service-name={service}",

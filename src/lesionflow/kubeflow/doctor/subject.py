@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from lesionflow.kubeflow.client.settings import ClusterSettings
-from lesionflow.kubeflow.kube.cluster_access import connect
+from lesionflow.kubeflow.kube.cluster_access import kubernetes_client
 from lesionflow.profile import ClusterProfile
 
 
@@ -30,8 +30,8 @@ class Subject:
 
     @cached_property
     def api_client(self) -> Any:
-        """Of the kubernetes library."""
-        return connect(self.settings.kube_context)
+        """The kubernetes library's `ApiClient`."""
+        return kubernetes_client(self.settings.kube_context)
 
     @cached_property
     def core(self) -> Any:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
 
 # Pairs: the client silently ignores a single number that is not an int.
 TIMEOUT = (3.05, 10.0)
@@ -22,7 +21,7 @@ class Missing(Exception):
     """There is no such object."""
 
 
-def connect(context: str | None = None) -> Any:
+def kubernetes_client(context: str | None = None) -> Any:
     """A client for the Kubernetes API. Nothing is sent yet.
 
     Args:
@@ -59,7 +58,7 @@ def connect(context: str | None = None) -> Any:
     return client.ApiClient(settings)
 
 
-def ask(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+def call_kubernetes(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Call a method of the client, with a short timeout.
 
     Returns:

@@ -32,7 +32,7 @@ class Obstacle:
 
     what: str
     """Completes "node gpu-1 ...", e.g. "is cordoned"."""
-    mend: str
+    hint: str
     passing: bool = False
     """Goes away by itself, when other pods end."""
 

@@ -47,7 +47,7 @@ def parse(message: str) -> Verdict | None:
     return Verdict(int(head[1]), tuple(_refusal(part) for part in parts))
 
 
-def explain(message: str, node_selector: Mapping[str, str]) -> str:
+def explain_unschedulable(message: str, node_selector: Mapping[str, str]) -> str:
     """Say why no node takes a pod, e.g. "of 3 nodes, 1 has no nvidia.com/gpu free, 2 are cordoned".
 
     Args:

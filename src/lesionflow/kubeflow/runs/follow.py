@@ -1,7 +1,7 @@
 """Follow a run on the cluster step by step, and say how it ended in the words and codes of a local run."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,13 @@ import kfp
 from rich.console import Console
 from rich.markup import escape
 
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client.settings import ClusterSettings
 from lesionflow.kubeflow.client.transport import Refused
 from lesionflow.kubeflow.runs.logs import Logs
 from lesionflow.kubeflow.runs.outcome import cluster_outcome
 from lesionflow.kubeflow.runs.run_reader import RunReader
-from lesionflow.kubeflow.runs.task_state import FINISHED, TASKS, TaskState, new_run
+from lesionflow.kubeflow.runs.task_state import FINISHED, TASKS, RunState, TaskState, new_run
 from lesionflow.kubeflow.runs.waiting import Notes, Pods
 from lesionflow.runtime.events import RunEvents
 from lesionflow.runtime.run_display import RunDisplay
@@ -63,31 +62,40 @@ def follow(
     state = new_run(folds)
     events = RunEvents(Path(), state.steps())
     with RunDisplay(console, list(events.steps), verbose=False) as display:
-        heard = time.monotonic()
-        while True:
-            try:
-                state = reader.look(run_id)
-                if folds is not None and not state.folds:
-                    state = replace(state, folds=folds)  # until the cluster has counted them
-            except (ClusterError, Refused) as error:
-                away = isinstance(error, ClusterError) or error.status == 0
-                if not away or time.monotonic() - heard > PATIENCE:
-                    raise
-            else:
-                heard = time.monotonic()
-                notes.tell(reader.lacks)
-                events.steps = state.steps()
-                pods.explain(state)
-                display.watch(events)
-                if state.state in FINISHED:
-                    break
-            until = time.monotonic() + PERIOD
-            while time.monotonic() < until:
-                time.sleep(TICK)
-                display.watch(events)
+        for state in _looks(reader, run_id, folds, lambda: display.watch(events)):
+            notes.tell(reader.lacks)
+            events.steps = state.steps()
+            pods.explain(state)
+            display.watch(events)
     outcome = cluster_outcome(state, lambda task: _log_of(client, reader, run_id, task), pods.ended())
     _show(outcome, run_id, registry, console)
     return outcome.code
+
+
+def _looks(reader: RunReader, run_id: str, folds: int | None, tick: Callable[[], None]) -> Generator[RunState]:
+    """Look at a run every `PERIOD`, until it has ended; call `tick` every `TICK` between.
+
+    Raises:
+        UserError, ClusterError: of `follow`.
+    """
+    heard = time.monotonic()
+    while True:
+        try:
+            state = reader.look(run_id)
+        except (ClusterError, Refused) as error:
+            away = isinstance(error, ClusterError) or error.status == 0
+            if not away or time.monotonic() - heard > PATIENCE:
+                raise
+        else:
+            heard = time.monotonic()
+            # Until the cluster has counted the folds.
+            yield replace(state, folds=folds) if folds is not None and not state.folds else state
+            if state.state in FINISHED:
+                return
+        until = time.monotonic() + PERIOD
+        while time.monotonic() < until:
+            time.sleep(TICK)
+            tick()
 
 
 def _log_of(client: kfp.Client, reader: RunReader, run_id: str, task: TaskState) -> Sequence[str]:

@@ -11,9 +11,9 @@ import kfp
 from urllib3.exceptions import HTTPError
 
 from lesionflow.compat.kfp_client import open_stream
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client.transport import TIME_LIMITS, Refused, Unanswered
+from lesionflow.kubeflow.kube.cluster_access import Denied, Missing
 from lesionflow.kubeflow.runs.pod_names import pods_of
 from lesionflow.kubeflow.runs.run_reader import RunReader
 from lesionflow.kubeflow.runs.task_state import FINISHED, TASKS, RunState, TaskState
@@ -120,8 +120,6 @@ class Logs:
 
     def _of_pod(self, run: Any, task: TaskState, pod: str, follow: bool) -> Iterator[str] | None:
         """The log of a pod, wherever it still is; None if its container has not started."""
-        from lesionflow.kubeflow.kube.cluster_access import Denied, Missing
-
         kube = self.reader.kube
         try:
             stream = kube and kube.log(pod, follow, (TIME_LIMITS[0], SILENCE if follow else TIME_LIMITS[1]))

@@ -52,7 +52,7 @@ def cluster_outcome(run: RunState, read_log: ReadLog, disruptions: Sequence[str]
 
 
 def _ended(name: str) -> str:
-    """Of a pod that was deleted with time to end, as an eviction or a spot node's shutdown does.
+    """What to say of a step whose pod was deleted with time to end, as an eviction or a spot node's shutdown does.
 
     Argo counts its exit code as a failure of the step, which KFP's own settings (`retryPolicy: OnError`) do not retry.
     """

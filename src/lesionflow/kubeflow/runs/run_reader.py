@@ -5,14 +5,13 @@ from typing import Any
 
 import kfp
 
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client.settings import ClusterSettings
+from lesionflow.kubeflow.kube.cluster_access import Denied, Missing, call_kubernetes, kubernetes_client
 from lesionflow.kubeflow.runs import task_details, workflow
+from lesionflow.kubeflow.runs.pending import RUN_LABEL, why_failed, why_pending
 from lesionflow.kubeflow.runs.task_state import RunState
 
-RUN_LABEL = "pipeline/runid"
-"""KFP's API server puts it on the Workflow and on every pod of a run."""
 COOL_OFF = 30.0
 """Seconds for which a Kubernetes API that gave no answer is not asked again."""
 
@@ -28,9 +27,7 @@ class KubeRuns:
         """
         from kubernetes.client import CoreV1Api, CustomObjectsApi
 
-        from lesionflow.kubeflow.kube.cluster_access import connect
-
-        api_client = connect(settings.kube_context)
+        api_client = kubernetes_client(settings.kube_context)
         self._core, self._objects = CoreV1Api(api_client), CustomObjectsApi(api_client)
         self._namespace = settings.namespace
 
@@ -38,11 +35,9 @@ class KubeRuns:
         """The Workflow of a run; None if there is none, or none any more.
 
         Raises:
-            Denied, Missing, ClusterError, UserError: of `cluster_access.ask`.
+            Denied, Missing, ClusterError, UserError: of `call_kubernetes`.
         """
-        from lesionflow.kubeflow.kube.cluster_access import ask
-
-        found: dict[str, Any] = ask(
+        found: dict[str, Any] = call_kubernetes(
             self._objects.list_namespaced_custom_object,
             "argoproj.io",
             "v1alpha1",
@@ -53,15 +48,11 @@ class KubeRuns:
         return next(iter(found.get("items") or []), None)
 
     def why_pending(self, run_id: str) -> list[str]:
-        """What pods of a run wait for; see `doctor.pending`."""
-        from lesionflow.kubeflow.kube.pending import why_pending
-
+        """What pods of a run wait for; see `pending`."""
         return why_pending(self._core, self._namespace, run_id)
 
     def why_failed(self, run_id: str) -> list[str]:
         """Which pods of a run the cluster ended or refused; likewise."""
-        from lesionflow.kubeflow.kube.pending import why_failed
-
         return why_failed(self._core, self._namespace, run_id)
 
     def log(self, pod: str, follow: bool, time_limits: tuple[float, float]) -> Any | None:
@@ -76,8 +67,6 @@ class KubeRuns:
             Denied, Missing, ClusterError: this user may not, the pod is gone, or Kubernetes is broken.
         """
         from kubernetes.client import ApiException
-
-        from lesionflow.kubeflow.kube.cluster_access import Denied, Missing
 
         try:
             return self._core.read_namespaced_pod_log(
@@ -139,8 +128,6 @@ class RunReader:
         return state
 
     def _from_workflow(self, run_id: str) -> RunState | None:
-        from lesionflow.kubeflow.kube.cluster_access import Denied, Missing
-
         if self.kube is None:
             return self._miss(self._without)
         if time.monotonic() < self._next:

@@ -42,7 +42,7 @@ class Attempt:
     message: str = ""
     """The cluster's words on it."""
     exit_code: int | None = None
-    """Of the pod's main container. That is KFP's launcher, which ends with 1 however the step itself ended."""
+    """Exit code of the pod's main container: KFP's launcher, which ends with 1 however the step itself ended."""
 
     @property
     def lost(self) -> bool:
@@ -107,7 +107,7 @@ class RunState:
     """In KFP's words; see `FINISHED`."""
     tasks: Sequence[TaskState]
     folds: int | None = None
-    """Of a cross-validation, 0 if their number is not known yet; None for a training."""
+    """How many a cross-validation has, 0 if their number is not known yet; None for a training."""
     stopped: bool = False
     """Whether somebody stopped it."""
     message: str = ""

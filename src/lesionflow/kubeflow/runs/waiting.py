@@ -6,8 +6,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from lesionflow.errors import UserError
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.runs.run_reader import RunReader
 from lesionflow.kubeflow.runs.task_state import TASKS, RunState, TaskState
 

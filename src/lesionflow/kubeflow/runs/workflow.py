@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from lesionflow.kubeflow.client.errors import ClusterError
+from lesionflow.errors import ClusterError
 from lesionflow.kubeflow.runs.pod_names import pod_name
 from lesionflow.kubeflow.runs.task_state import TASKS, Attempt, RunState, Status, TaskState
 
@@ -39,7 +39,7 @@ class Place:
     """The attempts of everything around the task, from the outside in."""
     part: Literal["driver", "task", "executor"]
     attempt: tuple[int, ...]
-    """Of the task and, within it, of its executor; the last is missing in the node around the attempts."""
+    """Number of the task's attempt, then of its executor's within it; the node around the attempts lacks the last."""
 
 
 def place_of(node_name: str) -> Place | None:

@@ -17,7 +17,7 @@ class Observed:
     id: str
     name: str
     digest: str
-    """Of the file it was made from; empty if it was not made by us."""
+    """Digest of the file it was made from; empty if it was not made by us."""
     active: bool
     created_at: datetime
     run: api.V2beta1RecurringRun = field(repr=False, compare=False)
@@ -37,7 +37,7 @@ class Desired:
 
     @property
     def digest(self) -> str:
-        """Of everything that cannot be changed in place, so all but `paused`.
+        """Digest of everything that cannot be changed in place, so all but `paused`.
 
         Compared instead of the fields: the server fills some in (a service account), and an apply must not
         replace a schedule for ever because of one that it fills in some day.

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from lesionflow.errors import UserError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client import transport
-from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.transport import Refused, Unanswered
 from lesionflow.kubeflow.schedule.desired import Desired, Observed
 from lesionflow.kubeflow.schedule.recurring import Server
@@ -33,7 +32,7 @@ class Step:
 
     verb: Literal["create", "disable", "delete", "enable"]
     target: Observed | None = None
-    """Of all verbs but create."""
+    """The schedule that is changed; None to create one."""
 
 
 def next_step(digest: str, paused: bool, observed: Sequence[Observed]) -> Step | None:
@@ -91,7 +90,7 @@ Decision = Callable[[Sequence[Observed]], Step | None]
 """From all schedules of a name to the one thing to do now; None if there is nothing."""
 
 
-def apply(server: Server, desired: Desired, done: Callable[[Step], None]) -> Observed:
+def reconcile(server: Server, desired: Desired, done: Callable[[Step], None]) -> Observed:
     """Make the server have exactly what `desired` says.
 
     Args:

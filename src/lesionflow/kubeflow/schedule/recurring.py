@@ -9,9 +9,8 @@ from typing import Any, cast
 import kfp
 import kfp_server_api as api
 
-from lesionflow.errors import UserError
+from lesionflow.errors import ClusterError, UserError
 from lesionflow.kubeflow.client import transport
-from lesionflow.kubeflow.client.errors import ClusterError
 from lesionflow.kubeflow.client.transport import Refused, Unanswered
 from lesionflow.kubeflow.runs.runs import find_experiment, where_equal
 from lesionflow.kubeflow.schedule.desired import Desired, Observed

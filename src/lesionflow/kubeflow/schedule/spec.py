@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from lesionflow.errors import UserError
+from lesionflow.kubeflow.compile import uploaded_as
 from lesionflow.kubeflow.schedule.cron import six_fields
 from lesionflow.kubeflow.values import with_contents
 from lesionflow.profile import ClusterProfile, load_profile
@@ -92,7 +93,7 @@ class Schedule(BaseModel):
     """How many of its runs may be at work at the same time."""
     paused: StrictBool = False
     experiment: Text | None = None
-    """Of the runs; None for the one in the settings of the cluster."""
+    """Experiment of the runs; None for the one in the settings of the cluster."""
     service_account: Text = ClusterProfile.model_fields["service_account"].default
     """That the runs' pods use. Always sent: the server's own default may do far more, or reach no bucket."""
     pipeline_root: Text | None = None
@@ -101,13 +102,11 @@ class Schedule(BaseModel):
     """What the pipeline is given. A recipe or policy may be a file of this machine, which is sent as what it says."""
 
     def pipeline_name(self) -> str:
-        """Of the pipeline on the server.
+        """Name of the pipeline on the server.
 
         Raises:
             UserError: there is no such profile.
         """
-        from lesionflow.kubeflow.compile import uploaded_as  # brings kfp along
-
         return self.pipeline or uploaded_as(load_profile(self.profile))
 
     @model_validator(mode="after")
