@@ -4,6 +4,9 @@
     make images REPOSITORY=example.com/team/lesionflow   lean, cpu and gpu, pushed, for a cluster
 
 What is pushed is written to images/digests.json, which `lesionflow compile` and `submit` read.
+
+Not by `docker buildx bake`: the tags hold a digest of our own content, the secrets depend on the machine, and a Docker
+without buildx (before 23) builds too; a bake file would be written here and say no more than these arguments do.
 """
 
 import os

@@ -4,9 +4,7 @@ Its steps are the training's own, from fingerprint to the gate, and the contract
 """
 
 import secrets
-from typing import cast
 
-from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
 from lesionflow.components.balance.component import balance
@@ -17,7 +15,7 @@ from lesionflow.components.fingerprint.component import fingerprint
 from lesionflow.components.gate.component import gate
 from lesionflow.components.ingest.component import ingest
 from lesionflow.components.split.component import split
-from lesionflow.pipelines.training import tasks_of
+from lesionflow.pipelines.wiring import tasks_of, wired
 from lesionflow.profile import ClusterProfile
 
 NAME = "lesionflow-contract"
@@ -84,12 +82,5 @@ def define_contract_pipeline(profile: ClusterProfile) -> GraphComponent:
         # A refusal ends the run, so it comes last.
         task(gate, evaluation=first.outputs["evaluation"]).after(again, without)
 
-    wire = dsl.pipeline(
-        name=NAME,
-        description="What a training asks of a cluster, in small: `lesionflow doctor --deep`.",
-        pipeline_config=dsl.PipelineConfig(
-            active_deadline_seconds=profile.active_deadline_seconds,
-            ttl_seconds_after_finished=profile.ttl_seconds_after_finished,
-        ),
-    )
-    return cast(GraphComponent, wire(lesionflow_contract))
+    description = "What a training asks of a cluster, in small: `lesionflow doctor --deep`."
+    return wired(lesionflow_contract, NAME, description, profile)

@@ -5,15 +5,12 @@ from typing import Any, cast
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
-from lesionflow.components.duplicates.component import duplicates
-from lesionflow.components.fingerprint.component import fingerprint
 from lesionflow.components.gate.component import gate
-from lesionflow.components.ingest.component import ingest
 from lesionflow.components.pool.component import pool
 from lesionflow.components.split.component import split
 from lesionflow.errors import UserError
 from lesionflow.pipelines.training import TASKS as TRAINING_TASKS
-from lesionflow.pipelines.training import tasks_of, train_and_evaluate
+from lesionflow.pipelines.wiring import ingest_source, tasks_of, train_and_evaluate, wired
 from lesionflow.profile import ClusterProfile
 from lesionflow.runtime.events import in_fold
 
@@ -105,37 +102,32 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
             leak_guard: whether to look for near-duplicates, and keep them on one side of the split.
             taxonomy: of the classes: ham10000, isic2019, or a taxonomy as JSON.
         """
-        # Never cached: its answer is what makes the caching of everything after it right.
-        data = task(
-            fingerprint, source=source, weights=weights, duplicate_pairs=duplicate_pairs, taxonomy=taxonomy
-        ).set_caching_options(False)
-        ingested = task(
-            ingest,
+        data = ingest_source(
+            task,
+            {"duplicate_pairs": duplicate_pairs},
             source=source,
-            fingerprint=data.outputs["Output"],
+            weights=weights,
             stored_size=stored_size,
             max_quarantine=max_quarantine,
+            leak_guard=leak_guard,
             taxonomy=taxonomy,
         )
-        images = ingested.outputs["images"]
-        found = task(duplicates, images=images, search=leak_guard)
         with dsl.ParallelFor(list(range(folds)), name="fold", parallelism=profile.parallel_folds) as fold:
             tables = task(
                 split,
-                images=images,
+                images=data.images,
                 seed=seed,
                 validation_share=validation_share,
                 test_share=test_share,
                 duplicate_pairs=duplicate_pairs,
                 folds=folds,
                 fold=fold,
-                duplicates=found.outputs["pairs"],
+                duplicates=data.pairs,
             )
             _, evaluated = train_and_evaluate(
                 task,
-                images,
-                tables,
                 data,
+                tables,
                 recipe=recipe,
                 weights=weights,
                 seed=seed,
@@ -144,7 +136,7 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
             )
         pooled = task(
             pool,
-            images=images,
+            images=data.images,
             scores=_of_all_folds(evaluated, "scores"),
             evaluations=_of_all_folds(evaluated, "evaluation"),
             policy=policy,
@@ -152,15 +144,8 @@ def define_cross_validation_pipeline(profile: ClusterProfile, folds: int) -> Gra
         )
         task(gate, evaluation=pooled.outputs["evaluation"])  # a refusal raises, so the run fails
 
-    wire = dsl.pipeline(
-        name=NAME,
-        description=f"Dermatoscopic images in, an honest metric of the training method out: {folds} folds.",
-        pipeline_config=dsl.PipelineConfig(
-            active_deadline_seconds=profile.active_deadline_seconds,
-            ttl_seconds_after_finished=profile.ttl_seconds_after_finished,
-        ),
-    )
-    return cast(GraphComponent, wire(lesionflow_cross_validation))
+    description = f"Dermatoscopic images in, an honest metric of the training method out: {folds} folds."
+    return wired(lesionflow_cross_validation, NAME, description, profile)
 
 
 def _of_all_folds(task: dsl.PipelineTask, output: str) -> Any:

@@ -1,24 +1,13 @@
 """The training pipeline, readable as a list of steps."""
 
-from collections.abc import Callable
-from typing import Any, cast
-
-from kfp import dsl
-from kfp.dsl import PipelineTask
 from kfp.dsl.graph_component import GraphComponent
 
-from lesionflow.components.balance.component import balance
-from lesionflow.components.duplicates.component import duplicates
-from lesionflow.components.evaluate.component import evaluate
 from lesionflow.components.export.component import export
-from lesionflow.components.finetune.component import finetune
-from lesionflow.components.fingerprint.component import fingerprint
 from lesionflow.components.gate.component import gate
-from lesionflow.components.ingest.component import ingest
 from lesionflow.components.preflight.component import preflight
 from lesionflow.components.promote.component import promote
 from lesionflow.components.split.component import split
-from lesionflow.pipelines.placement import place
+from lesionflow.pipelines.wiring import ingest_source, tasks_of, train_and_evaluate, wired
 from lesionflow.profile import ClusterProfile
 
 NAME = "lesionflow-training"
@@ -43,81 +32,6 @@ TASKS = {
 
 JUDGES = "evaluate"
 """The task whose evaluation holds the verdict that the gate enforces."""
-
-MakeTask = Callable[..., PipelineTask]
-"""Calls an adapter with its arguments."""
-
-
-def tasks_of(profile: ClusterProfile) -> MakeTask:
-    """How the steps of a pipeline become tasks that ask for what `profile` says."""
-
-    def make(component: object, **arguments: Any) -> PipelineTask:
-        # Typed here, once: kfp's decorator hides that calling an adapter makes a task.
-        task = cast(MakeTask, component)(**arguments)
-        place(profile, task, trains=component is finetune)
-        return task
-
-    return make
-
-
-def train_and_evaluate(
-    make: MakeTask,
-    images: Any,
-    tables: PipelineTask,
-    data: PipelineTask,
-    *,
-    recipe: Any,
-    weights: Any,
-    seed: Any,
-    checkpoints: Any,
-    policy: Any,
-    registry: Any = "",
-    champion: Any = "",
-) -> tuple[Any, PipelineTask]:
-    """The steps from one split to its evaluation: balance, three fine-tunes, evaluate.
-
-    Args:
-        make: of `tasks_of`.
-        images: the artifact that ingest wrote.
-        tables: the split task.
-        data: the fingerprint task.
-        recipe: here and below, the pipeline's parameters of these names.
-        champion: the version in use, as preflight found it; with `registry`, for a policy that compares with it.
-
-    Returns:
-        The model artifact, and the evaluate task.
-    """
-    balanced = make(balance, train=tables.outputs["train"], recipe=recipe)
-    start: dict[str, Any] = {}  # the head step starts from `weights`
-    for phase in ("head", "partial", "full"):
-        tuned = make(
-            finetune,
-            phase=phase,
-            images=images,
-            train=balanced.outputs["balanced"],
-            validation=tables.outputs["validation"],
-            recipe=recipe,
-            weights=weights,
-            fingerprint=data.outputs["Output"],
-            seed=seed,
-            checkpoints=checkpoints,
-            **start,
-        )
-        tuned.set_display_name(f"finetune: {phase}")
-        start["start"] = tuned.outputs["model"]
-    evaluated = make(
-        evaluate,
-        images=images,
-        train=balanced.outputs["balanced"],
-        validation=tables.outputs["validation"],
-        test=tables.outputs["test"],
-        model=start["start"],
-        policy=policy,
-        seed=seed,
-        registry=registry,
-        champion=champion,
-    )
-    return start["start"], evaluated
 
 
 def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
@@ -162,41 +76,33 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             replace_champion: better (than the champion, by the gate's metric), or always.
             taxonomy: of the classes: ham10000, isic2019, or a taxonomy as JSON.
         """
-        # Never cached, both: what is outside may have changed, and their answers make all later caching right.
+        # Never cached: what a registry holds may have changed.
         ready = task(preflight, registry=registry, policy=policy).set_caching_options(False)
-        data = task(
-            fingerprint,
+        data = ingest_source(
+            task,
+            {"duplicate_pairs": duplicate_pairs, "fixed_test": fixed_test},
             source=source,
             weights=weights,
-            duplicate_pairs=duplicate_pairs,
-            fixed_test=fixed_test,
-            taxonomy=taxonomy,
-        ).set_caching_options(False)
-        ingested = task(
-            ingest,
-            source=source,
-            fingerprint=data.outputs["Output"],
             stored_size=stored_size,
             max_quarantine=max_quarantine,
+            leak_guard=leak_guard,
             taxonomy=taxonomy,
-        ).after(ready)
-        images = ingested.outputs["images"]
-        found = task(duplicates, images=images, search=leak_guard)
+            before=ready,
+        )
         tables = task(
             split,
-            images=images,
+            images=data.images,
             seed=seed,
             validation_share=validation_share,
             test_share=test_share,
             duplicate_pairs=duplicate_pairs,
             fixed_test=fixed_test,
-            duplicates=found.outputs["pairs"],
+            duplicates=data.pairs,
         )
         model, evaluated = train_and_evaluate(
             task,
-            images,
-            tables,
             data,
+            tables,
             recipe=recipe,
             weights=weights,
             seed=seed,
@@ -221,12 +127,5 @@ def define_training_pipeline(profile: ClusterProfile) -> GraphComponent:
             replace_champion=replace_champion,
         ).set_caching_options(False).after(judged)  # never cached: somebody may have put back another champion
 
-    wire = dsl.pipeline(
-        name=NAME,
-        description="Dermatoscopic images in, a gated skin-lesion classifier out.",
-        pipeline_config=dsl.PipelineConfig(
-            active_deadline_seconds=profile.active_deadline_seconds,
-            ttl_seconds_after_finished=profile.ttl_seconds_after_finished,
-        ),
-    )
-    return cast(GraphComponent, wire(lesionflow_training))
+    description = "Dermatoscopic images in, a gated skin-lesion classifier out."
+    return wired(lesionflow_training, NAME, description, profile)

@@ -77,23 +77,9 @@ def run_pipeline(
     """
     events = RunEvents(run / "progress", {name: StepState(name) for name in what.steps or what.step_names.values()})
     pipeline = backend.prepare(what.pipeline)
-    with ExitStack() as stack:
-        runner = stack.enter_context(backend.runner(RunPlace(workspace, run), events))
-        log = stack.enter_context((run / "logs" / KFP_LOG).open("a", encoding="utf-8", buffering=1))
-        stack.enter_context(tasks_told(lambda task: _take(events, task, what)))
-        stack.enter_context(_folds_in_turn(events, run / "logs", runner))
+    with _prepared(what, RunPlace(workspace, run), backend, events) as stack:
         stack.enter_context(_watched(events, watch))
         interrupted = stack.enter_context(_interruptible(lock))
-        stack.enter_context(redirect_stdout(log))
-        stack.enter_context(redirect_stderr(log))
-        local.init(
-            runner=runner,
-            pipeline_root=str(workspace.store),
-            workspace_root=str(run / "tmp" / "workspace"),  # kfp deletes it after the run
-            raise_on_error=False,
-            enable_caching=what.cached,
-            cache_root=str(workspace.cache),
-        )
         try:
             pipeline(**what.arguments)
         except KeyboardInterrupt:
@@ -108,6 +94,27 @@ def run_pipeline(
     if interrupted:
         raise Interrupted(interrupted[0], events)
     return events
+
+
+@contextmanager
+def _prepared(what: LocalRun, place: RunPlace, backend: Backend, events: RunEvents) -> Generator[ExitStack]:
+    """Have kfp.local run tasks as `backend` says, tell `events` of them, and write what it says to its log."""
+    logs = place.folder / "logs"
+    with ExitStack() as stack:
+        runner = stack.enter_context(backend.runner(place, events))
+        log = stack.enter_context((logs / KFP_LOG).open("a", encoding="utf-8", buffering=1))
+        stack.enter_context(tasks_told(lambda task: _take(events, task, what)))
+        stack.enter_context(_folds_in_turn(events, logs, runner))
+        local.init(
+            runner=runner,
+            pipeline_root=str(place.workspace.store),
+            workspace_root=str(place.folder / "tmp" / "workspace"),  # kfp deletes it after the run
+            raise_on_error=False,
+            enable_caching=what.cached,
+            cache_root=str(place.workspace.cache),
+        )
+        with redirect_stdout(log), redirect_stderr(log):
+            yield stack
 
 
 def _outlive(events: RunEvents, backend: Backend, interrupted: Sequence[int]) -> None:

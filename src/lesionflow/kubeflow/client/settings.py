@@ -1,4 +1,8 @@
-"""How to reach a cluster: flags, then the environment, then a file. Each setting from the first that names it."""
+"""How to reach a cluster: flags, then the environment, then a file. Each setting from the first that names it.
+
+Not by pydantic-settings: it merges the sources before it validates, and forgets which of them a wrong value is from,
+which an error has to name; and each source here has rules of its own (a secret from the environment only).
+"""
 
 import os
 from collections.abc import Mapping
