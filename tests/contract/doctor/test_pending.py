@@ -220,7 +220,7 @@ def test_a_pod_is_given_time_to_start(
             def now(cls, tz: Any = None) -> datetime:
                 return datetime.now(tz) + timedelta(minutes=9)
 
-        monkeypatch.setattr("lesionflow.kubeflow.runs.pending.datetime", Ahead)
+        monkeypatch.setattr("lesionflow.kubeflow.runs.pod_reasons.datetime", Ahead)
     assert why_pending(core, "team-a", RUN) == ([words] if words else [])
 
 
