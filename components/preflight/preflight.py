@@ -27,5 +27,5 @@ def preflight(registry: str, policy: str = "default") -> str:
         raise UserError("There is no registry to promote to; give a folder, or a gs:// or s3:// prefix.")
     version = (champion_version(registry) or "") if load_policy(policy).compares else ""
     storage.check_swaps(registry)
-    report("headline", text=f"the champion is {version}" if version else "")
+    report("headline", text=f"the champion is {version}" if version else "the model registry is ready")
     return version
