@@ -91,6 +91,8 @@ def run_pipeline(
         if state.status == "running":
             state.status = "killed"
             state.seconds = time.time() - state.started
+    if not _is_judged(events):
+        events.evaluation = None
     if interrupted:
         raise Interrupted(interrupted[0], events)
     return events
@@ -126,6 +128,12 @@ def _outlive(events: RunEvents, backend: Backend, interrupted: Sequence[int]) ->
             "Ctrl-C again ends it at once."
         )
     backend.outlive(events, (lambda: len(interrupted) > 1) if interrupted else None)
+
+
+def _is_judged(events: RunEvents) -> bool:
+    """Whether the gate let the model through or refused it; one that found the evaluation damaged did neither."""
+    gate = events.steps.get("gate")
+    return gate is not None and (gate.status in ("done", "reused") or gate.kind == "refused")
 
 
 def _take(events: RunEvents, task: EndedTask, what: LocalRun) -> None:

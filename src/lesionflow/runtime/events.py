@@ -49,7 +49,7 @@ class RunEvents:
     folder: Path
     steps: dict[str, StepState]
     evaluation: str | None = None
-    """Path of the evaluation whose verdict the gate enforces, as soon as there is one."""
+    """Path of the evaluation whose verdict the gate enforces; in the end, None unless the gate did."""
     version: str | None = None
     """URI of the version that is the champion now."""
     published: str | None = None
