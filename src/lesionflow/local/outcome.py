@@ -31,9 +31,10 @@ def outcome_of(events: RunEvents, run: Path) -> RunOutcome:
                 "most likely by the system for lack of memory.",
                 FAILED,
             )
-        if state.status == "waiting":
-            log = run / "logs" / KFP_LOG
-            return RunOutcome("failed", f"The step {state.name} could not be started; see {log}.", FAILED)
+    # Not before all others were looked at: of two steps that wait for nothing either may be the first.
+    if missing := [state.name for state in events.steps.values() if state.status == "waiting"]:
+        log = run / "logs" / KFP_LOG
+        return RunOutcome("failed", f"The step {missing[0]} could not be started; see {log}.", FAILED)
     return RunOutcome("passed", "", PASSED)
 
 
