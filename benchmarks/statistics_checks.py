@@ -73,7 +73,7 @@ def simulate(random: np.random.Generator, lesions: int, noise: float = 0.0, spre
 def truths() -> dict[str, float]:
     """The metrics on very many lesions."""
     big = simulate(np.random.default_rng(12345), TRUTH_LESIONS)[0]
-    found = point_metrics(big.labels, big.probabilities)
+    found = point_metrics(big.labels, big.probabilities, HAM10000.codes)
     result = {name: found[name] for name in AVERAGES}
     result |= {f"{name}:{label}": found["per_class"][label][name] for label in HAM10000.codes for name in CLASS_METRICS}
     one = Bootstrap(big.lesion_ids, 0, 1, big.labels)
@@ -93,7 +93,7 @@ def _malignant(images: Simulated) -> tuple[NDArray[np.bool_], NDArray[np.float64
 def all_intervals(images: Simulated, lesion_ids: list[str]) -> dict[str, Interval]:
     """Every interval that is checked, for the lesions as given."""
     found: dict[str, Interval] = dict(
-        intervals(images.labels, images.probabilities, lesion_ids, 0, RESAMPLES, classes=HAM10000.codes)
+        intervals(images.labels, images.probabilities, lesion_ids, 0, HAM10000.codes, RESAMPLES)
     )
     bootstrap = Bootstrap(lesion_ids, 0, RESAMPLES, images.labels)
     metrics = calibration_metrics(images.labels, images.probabilities, bootstrap, classes=HAM10000.codes)
@@ -129,7 +129,7 @@ def alarms(data_sets: int, seed: int, handicap: float) -> dict[str, float]:
         worse = np.log(second.probabilities) + random.normal(scale=handicap, size=second.probabilities.shape)
         probabilities = softmax(worse, axis=1)
         differences = paired_differences(
-            first.labels, first.probabilities, probabilities, first.lesion_ids, 0, RESAMPLES, classes=HAM10000.codes
+            first.labels, first.probabilities, probabilities, first.lesion_ids, 0, HAM10000.codes, RESAMPLES
         )
         for name, difference in differences.items():
             found[name].append(difference["p"] is not None and difference["p"] < 0.05)
