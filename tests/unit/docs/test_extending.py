@@ -110,6 +110,29 @@ def test_a_layout_is_found_and_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_export_format_answers_as_the_network_does(tmp_path: Path) -> None:
+    said = tried(
+        tmp_path,
+        "An export format",
+        "import keras, numpy as np\n"
+        "from pathlib import Path\n"
+        "from lesionflow.artifacts.model_folder import Calibration\n"
+        "from lesionflow.components.export.export_format import Network, Pictures\n"
+        "from lesionflow.components.export.formats import FORMATS\n"
+        "from lesionflow.models.backbones import BACKBONES\n"
+        "core = BACKBONES['tiny'].build(32)\n"
+        "model = keras.Model(core.input, keras.layers.Dense(7, activation='softmax')(core.output))\n"
+        "network = Network(model, 32, tuple('abcdefg'), Calibration(temperature=1.5))\n"
+        "pixels = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)\n"
+        "new = FORMATS['tensorflow_lite']\n"
+        "new.write(network, Path(new.place))\n"
+        "(answer,) = new.answers(Path(new.place), Pictures([], pixels)).values()\n"
+        "print(answer.shape, bool(np.abs(answer - network.calibrated()(pixels)).max() < 1e-4))",
+    )
+    assert said == "(3, 7) True"
+
+
+@pytest.mark.slow
 def test_a_step_compiles_and_runs(tmp_path: Path) -> None:
     said = tried(
         tmp_path,
@@ -118,24 +141,3 @@ def test_a_step_compiles_and_runs(tmp_path: Path) -> None:
         "print(sorted(describe.component_spec.inputs), sorted(describe.component_spec.outputs))",
     )
     assert said == "['images'] ['counts']"
-
-
-@pytest.mark.slow
-def test_an_export_format_is_found_and_answers_as_the_network_does(tmp_path: Path) -> None:
-    said = tried(
-        tmp_path,
-        "An export format",
-        "from pathlib import Path\n"
-        "import numpy as np\n"
-        "from lesionflow.artifacts.model_folder import Calibration\n"
-        "from lesionflow.components.export.export_format import Network, Pictures\n"
-        "from lesionflow.components.export.formats import FORMATS\n"
-        "from lesionflow.models.classifier import build_core\n"
-        "core = build_core('tiny', 32, 0.1, 3)\n"
-        "pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)\n"
-        "new, place = FORMATS['frozen_graph'], Path('model.pb')\n"
-        "new.write(Network(core, 32, ('a', 'b', 'c'), Calibration()), place)\n"
-        "answer = new.answers(place, Pictures([], pixels))['frozen graph']\n"
-        "print(np.allclose(answer, core(pixels), atol=1e-5))",
-    )
-    assert said == "True"
