@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from browser import CHROMIUM
+from hypothesis import HealthCheck, settings
 from kube_api.cluster import running
 from PIL import Image
 from s3_server import S3Server
@@ -15,6 +16,10 @@ from seaweedfs import SeaweedFS
 # As `keras_backend.prepare` sets it, which comes too late where a test module imports Keras: its bits would
 # not be those of a process of its own.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+# A test does not fail because the machine is busy.
+settings.register_profile("lesionflow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lesionflow")
 
 
 @pytest.fixture(scope="session")

@@ -215,11 +215,11 @@ class _PodmanVersion(BaseHTTPRequestHandler):
 
 
 def test_podman_is_refused(monkeypatch: pytest.MonkeyPatch):
-    server = HTTPServer(("127.0.0.1", 0), _PodmanVersion)
-    Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+    with HTTPServer(("127.0.0.1", 0), _PodmanVersion) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
 
-    with pytest.raises(UserError, match="podman"), docker_client():
-        pass
+        with pytest.raises(UserError, match="podman"), docker_client():
+            pass
 
-    server.shutdown()
+        server.shutdown()

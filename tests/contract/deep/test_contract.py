@@ -114,6 +114,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, list[Ra
         yield run_graph(launcher, graph.define_contract_pipeline(LOCAL), {"nonce": "1", "fail_once": True})
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("contract-graph")
 def test_its_pipeline_comes_to_the_gate_which_refuses(ran: dict[str, list[Ran]]):
     assert {task: [attempt.code for attempt in attempts] for task, attempts in ran.items()} == {
@@ -123,6 +124,7 @@ def test_its_pipeline_comes_to_the_gate_which_refuses(ran: dict[str, list[Ran]])
     }, ran[list(ran)[-1]][-1].log
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("contract-graph")
 def test_its_steps_say_all_that_held(ran: dict[str, list[Ran]]):
     said = {
