@@ -185,6 +185,7 @@ def test_sound_metrics_pass_exactly_if_every_clause_is_reached(evaluation, polic
     check_consistent(verdict)
 
 
+@pytest.mark.slow
 @given(evaluations(), CLAUSES, NO_NUMBERS, st.sampled_from(["value", "interval", "absent"]))
 @settings(max_examples=120)
 def test_a_clause_whose_metric_is_no_number_or_absent_never_holds(evaluation, clause, broken, what):

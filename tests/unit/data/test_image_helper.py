@@ -44,6 +44,7 @@ def fresh_helpers() -> Generator[None]:
     image_helper._end_idle()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("does", "reason", "text"),
     [

@@ -370,6 +370,7 @@ def look(content: bytes, at_least: int, grey: bool) -> None:
     assert os.times().user - before.user < 10
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(280)
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 @seed(15)

@@ -35,6 +35,7 @@ def test_the_difference_is_that_of_the_metrics_and_turns_with_the_order():
         assert forth[name]["interval"] == pytest.approx((-high, -low))
 
 
+@pytest.mark.slow
 def test_pairing_sees_what_separate_intervals_do_not():
     labels, first, second, lesions = _scores(np.random.default_rng(1), 800, gain=0.12)
 
@@ -59,6 +60,7 @@ def test_a_model_does_not_differ_from_itself():
     assert found == {name: {"value": 0, "interval": (0, 0), "p": 1} for name in AVERAGES}
 
 
+@pytest.mark.slow
 def test_between_equals_one_comparison_in_twenty_is_a_false_alarm():
     random = np.random.default_rng(3)
     alarms = 0

@@ -89,6 +89,7 @@ def test_registry_version_and_model_folder_give_the_same_answers_locally_and_fro
     pd.testing.assert_frame_equal(one, expected[expected["image_id"] == "d"].reset_index(drop=True))
 
 
+@pytest.mark.slow
 def test_a_zip_named_or_in_a_folder_counts_as_a_folder(model, photos, tmp_path):
     expected = classify(model, [photos], tmp_path / "expected.csv")
     (tmp_path / "zips").mkdir()
@@ -288,6 +289,7 @@ def test_an_output_that_cannot_be_written_is_said_before_any_work(tmp_path, comm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(model, many, tmp_path):
     program = (
         "import os, signal, sys\n"

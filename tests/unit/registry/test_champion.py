@@ -104,6 +104,7 @@ def check_best_won(registry: str, values: list[float], standings: list[Standing]
             assert standing.rival_value >= value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_of_a_hundred_at_once_the_best_is_champion(strict_gcs: GcsServer, seed: int) -> None:
     values = random.Random(seed).sample(range(10_000), CROWD)

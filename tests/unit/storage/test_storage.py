@@ -190,6 +190,7 @@ def _all_endpoints(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> 
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(40)
 def test_a_bucket_that_refuses_the_connection_is_a_sentence(far: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:

@@ -180,6 +180,7 @@ def test_dark_corners_a_ruler_and_hairs_make_no_pair(tmp_path: Path):
     assert "No pair found" in page
 
 
+@pytest.mark.slow
 def test_order_number_of_threads_and_memory_do_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):

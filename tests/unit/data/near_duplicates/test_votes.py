@@ -40,6 +40,7 @@ def test_no_rotation_or_zoom_lies_on_the_edge_of_all_bins(turn: int):
         assert elected(2, False, cast) == [[0, 1]]
 
 
+@pytest.mark.slow
 @given(data=st.data(), images=st.integers(2, 70), mirrored=st.booleans(), waiting=st.integers(1, 50))
 @settings(max_examples=40, deadline=None)
 def test_neither_order_nor_other_pairs_change_who_is_elected(
