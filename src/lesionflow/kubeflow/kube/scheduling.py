@@ -26,7 +26,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SchedulerSays:
     """What the scheduler says of a pod. One node may be refused for several reasons."""
 
     nodes: int
@@ -34,17 +34,17 @@ class Verdict:
     refusals: tuple[Refusal, ...]
 
 
-def parse(message: str) -> Verdict | None:
+def parse(message: str) -> SchedulerSays | None:
     """Read the message of a PodScheduled condition or a FailedScheduling event; None if it is of another form."""
     if message.startswith("no nodes available"):
-        return Verdict(0, ())
+        return SchedulerSays(0, ())
     head = _HEAD.match(message)
     if not head:
         return None
     body = _TAIL.split(message[head.end() :])[0].strip().rstrip(". ")
     # Not at every comma: one reason has a comma of its own, and so may a list of plugins.
     parts = re.split(r",\s*(?=\d+ )", body) if body else []
-    return Verdict(int(head[1]), tuple(_refusal(part) for part in parts))
+    return SchedulerSays(int(head[1]), tuple(_refusal(part) for part in parts))
 
 
 def explain_unschedulable(message: str, node_selector: Mapping[str, str]) -> str:
@@ -54,15 +54,15 @@ def explain_unschedulable(message: str, node_selector: Mapping[str, str]) -> str
         message: the scheduler's.
         node_selector: the pod's, to name the labels that no node has.
     """
-    verdict = parse(message)
-    if verdict is None:
+    said = parse(message)
+    if said is None:
         return f"the scheduler says: {message.rstrip('. ')}"
-    if not verdict.nodes:
+    if not said.nodes:
         return "the cluster has no node"
-    if all(refusal.nodes is None for refusal in verdict.refusals):
-        return ", ".join(refusal.reason for refusal in verdict.refusals) or "no reason was given"
-    told = ", ".join(_told(refusal, node_selector) for refusal in verdict.refusals)
-    return f"of {verdict.nodes} {'node' if verdict.nodes == 1 else 'nodes'}, {told}"
+    if all(refusal.nodes is None for refusal in said.refusals):
+        return ", ".join(refusal.reason for refusal in said.refusals) or "no reason was given"
+    told = ", ".join(_told(refusal, node_selector) for refusal in said.refusals)
+    return f"of {said.nodes} {'node' if said.nodes == 1 else 'nodes'}, {told}"
 
 
 def _refusal(part: str) -> Refusal:
