@@ -65,5 +65,5 @@ def _rows(table: str, columns: tuple[str, ...], taxonomy: Taxonomy) -> tuple[lis
                 f"The column {column} of {table} has negative, missing or only zero values; "
                 "expected the table that the balance step wrote."
             )
-    labels = frame["dx"].map(taxonomy.index).to_numpy(np.int32)
+    labels = np.asarray(frame["dx"].map(taxonomy.index), np.int32)
     return frame["image_id"].tolist(), _Columns(labels=labels, weight=weight, sampling_weights=sampling_weights)

@@ -66,6 +66,14 @@ def environment(settings: Mapping[str, str]) -> Generator[None]:
                 os.environ[name] = value
 
 
+def look_for_googles_machines_once() -> None:
+    """Let google-auth ask once for the metadata server of Google's machines: elsewhere, each try is a wait in vain.
+
+    It reads the variable as it is imported, and takes no argument for it. What the user has set stays.
+    """
+    os.environ.setdefault("GCE_METADATA_DETECT_RETRIES", "1")
+
+
 @contextmanager
 def files_open_to_group(wanted: bool) -> Generator[None]:
     """Let new files be readable and writable by their group while the block runs, if wanted."""

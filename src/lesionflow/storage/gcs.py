@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lesionflow.compat.process import look_for_googles_machines_once
 from lesionflow.errors import UserError
 from lesionflow.storage import store
 from lesionflow.storage.store import Conflict, StoredFile, Version, address, below
@@ -130,8 +131,7 @@ def _look(bucket: Any) -> None:
 @cache
 def _client(emulator: str | None) -> Any:
     """One client per process, and per emulator when tests start several."""
-    # Away from Google's machines, looking for their metadata server takes 3 tries of 3 s by default.
-    os.environ.setdefault("GCE_METADATA_DETECT_RETRIES", "1")
+    look_for_googles_machines_once()
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
 

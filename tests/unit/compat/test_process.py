@@ -66,6 +66,15 @@ def test_new_files_are_open_to_their_group_if_wanted_and_only_within(tmp_path: P
     assert (tmp_path / "after").stat().st_mode & 0o777 == 0o600
 
 
+def test_google_is_looked_for_once_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch):
+    program = "import os\nfrom lesionflow.compat.process import look_for_googles_machines_once as once\nonce()\n"
+    program += "from google.auth.compute_engine import _metadata\nprint(_metadata._METADATA_DETECT_RETRIES)"
+    monkeypatch.delenv("GCE_METADATA_DETECT_RETRIES", raising=False)
+    assert _run(program) == "1\n", "google-auth no longer reads GCE_METADATA_DETECT_RETRIES: see compat/process.py."
+    monkeypatch.setenv("GCE_METADATA_DETECT_RETRIES", "5")
+    assert _run(program) == "5\n"
+
+
 def test_garbage_is_collected_rarely_and_not_at_the_end():
     program = "import gc\nfrom lesionflow.compat import process\nprocess.collect_garbage_rarely()\n"
     program += "process.skip_last_collection()\nprocess.keep_freed_memory()\n"
