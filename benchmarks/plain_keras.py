@@ -175,7 +175,7 @@ def judge(model: Any, images: Any, table: pd.DataFrame, seed: int) -> dict[str, 
     rows = table.set_index("image_id").loc[ids]
     labels = np.array([HAM10000.codes.index(dx) for dx in rows["dx"]])
     probabilities = model.predict(images, verbose=0)
-    macro_f1 = classification_metrics(labels, probabilities, classes=HAM10000.codes)["macro_f1"]
+    macro_f1 = classification_metrics(labels, probabilities, classes=HAM10000.codes).macro_f1.value
     limits = intervals(labels, probabilities, rows["lesion_id"].tolist(), seed, classes=HAM10000.codes)
     return {"macro_f1": macro_f1, "interval": limits.get("macro_f1"), "images": len(rows)}
 

@@ -89,7 +89,7 @@ def ours(data: Path, weights: str, recipe: Path, seed: int, output: Path) -> Cos
     wall, cpu, _ = timed(command, output.with_suffix(".log"))
     summary: dict[str, Any] = json.loads((output / "summary.json").read_text())
     phases = tuple(float(summary["steps"][f"finetune-{phase}"]["seconds"]) for phase in PHASES)
-    return Cost(wall, cpu, phases, summary["metrics"]["macro_f1"])
+    return Cost(wall, cpu, phases, summary["metrics"]["averages"]["macro_f1"]["value"])
 
 
 def plain(data: Path, weights: str, recipe: Recipe, seed: int, split: Path, work: Path) -> Cost:

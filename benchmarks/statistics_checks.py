@@ -27,7 +27,7 @@ from scipy.special import softmax
 
 from lesionflow.metrics.bootstrap import Bootstrap, Interval
 from lesionflow.metrics.calibration import calibration_metrics, fit_temperature, scale
-from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS, intervals
+from lesionflow.metrics.classification import CLASS_METRICS, intervals
 from lesionflow.metrics.classification import classification_metrics as point_metrics
 from lesionflow.metrics.operating_points import auc_metric, operating_points
 from lesionflow.metrics.paired import paired_differences
@@ -74,13 +74,17 @@ def truths() -> dict[str, float]:
     """The metrics on very many lesions."""
     big = simulate(np.random.default_rng(12345), TRUTH_LESIONS)[0]
     found = point_metrics(big.labels, big.probabilities, HAM10000.codes)
-    result = {name: found[name] for name in AVERAGES}
-    result |= {f"{name}:{label}": found["per_class"][label][name] for label in HAM10000.codes for name in CLASS_METRICS}
+    result = {name: metric.value for name, metric in found.averages.items()}
+    result |= {
+        f"{name}:{label}": found.per_class[label].metric(name).value
+        for label in HAM10000.codes
+        for name in CLASS_METRICS
+    }
     one = Bootstrap(big.lesion_ids, 0, 1, big.labels)
     metrics = calibration_metrics(big.labels, big.probabilities, one, classes=HAM10000.codes)
-    result |= {name: metrics[name]["value"] for name in ("ece", "brier", "nll")}
+    result |= {"ece": metrics.ece.value, "brier": metrics.brier.value, "nll": metrics.nll.value}
     malignant, score = _malignant(big)
-    result["malignant auc"] = auc_metric(malignant, score, one)["value"]
+    result["malignant auc"] = auc_metric(malignant, score, one).value
     result["malignant sensitivity"] = float((score >= THRESHOLD)[malignant].mean())
     return result
 
@@ -97,11 +101,11 @@ def all_intervals(images: Simulated, lesion_ids: list[str]) -> dict[str, Interva
     )
     bootstrap = Bootstrap(lesion_ids, 0, RESAMPLES, images.labels)
     metrics = calibration_metrics(images.labels, images.probabilities, bootstrap, classes=HAM10000.codes)
-    found |= {name: metrics[name]["interval"] for name in ("ece", "brier", "nll")}
+    found |= {"ece": metrics.ece.interval, "brier": metrics.brier.interval, "nll": metrics.nll.interval}
     malignant, score = _malignant(images)
-    found["malignant auc"] = auc_metric(malignant, score, bootstrap)["interval"]
+    found["malignant auc"] = auc_metric(malignant, score, bootstrap).interval
     rate = bootstrap.shares({"rate": (score >= THRESHOLD, malignant)})["rate"]
-    return found | {"malignant sensitivity": rate["interval"]}
+    return found | {"malignant sensitivity": rate.interval}
 
 
 def coverage(data_sets: int, seed: int) -> dict[str, tuple[float, float, float]]:
@@ -132,7 +136,7 @@ def alarms(data_sets: int, seed: int, handicap: float) -> dict[str, float]:
             first.labels, first.probabilities, probabilities, first.lesion_ids, 0, HAM10000.codes, RESAMPLES
         )
         for name, difference in differences.items():
-            found[name].append(difference["p"] is not None and difference["p"] < 0.05)
+            found[name].append(difference.p is not None and difference.p < 0.05)
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
@@ -160,9 +164,9 @@ def thresholds(data_sets: int, seed: int) -> list[tuple[str, float, float, float
         validation, test = (simulate(random, lesions)[0] for lesions in (VALIDATION_LESIONS, TEST_LESIONS))
         points = operating_points(
             (validation.labels, validation.probabilities), test.labels, test.probabilities,
-            Bootstrap(test.lesion_ids, 0, 2, test.labels), taxonomy=HAM10000)["malignant"]["points"]  # fmt: skip
+            Bootstrap(test.lesion_ids, 0, 2, test.labels), taxonomy=HAM10000)["malignant"].points  # fmt: skip
         for point in points:
-            reached[point["target"], point["at_least"]].append(point["test"][point["target"]]["value"])
+            reached[point.target, point.at_least].append(point.test.metric(point.target).value)
     return [(*key, float(np.mean(values)), float(np.std(values))) for key, values in reached.items()]
 
 

@@ -1,14 +1,16 @@
 """Measure a model on the separate test set, judge it, and write down everything that led to the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionflow.artifacts.evaluation import Evaluation, SplitData
 from lesionflow.artifacts.images import read_data_card, read_metadata, read_taxonomy
-from lesionflow.artifacts.model_folder import HISTORY, model_file, read_training
+from lesionflow.artifacts.model_folder import HISTORY, TRAINING, model_file
 from lesionflow.artifacts.tables import (
     BALANCED_COLUMNS,
     SPLIT_COLUMNS,
@@ -17,6 +19,7 @@ from lesionflow.artifacts.tables import (
     table_digest,
     write_table,
 )
+from lesionflow.artifacts.training_record import TrainingRecord
 from lesionflow.components.evaluate.champion import compare_with_champion
 from lesionflow.data.pixels import decode_images
 from lesionflow.errors import UserError
@@ -27,12 +30,13 @@ from lesionflow.models.loaded_model import LoadedModel, load_model
 from lesionflow.policy import check_classes, load_policy
 from lesionflow.reporting.examples import pick_examples
 from lesionflow.reporting.model_card import render_model_card
-from lesionflow.reporting.outcome import Outcome, conclude, images_digest, spoken_result
+from lesionflow.reporting.outcome import Conclusion, conclude, images_digest, spoken_result
 from lesionflow.reporting.report import render_report
-from lesionflow.runtime.files import file_digest, write_json, write_text
+from lesionflow.runtime.files import file_digest, write_text
 from lesionflow.runtime.progress import report as tell
 from lesionflow.runtime.provenance import provenance
 from lesionflow.taxonomy import Taxonomy
+from lesionflow.verdict import Evidence, judge
 
 
 def evaluate(
@@ -51,7 +55,7 @@ def evaluate(
     seed: int = 0,
     registry: str = "",
     champion: str = "",
-) -> Outcome:
+) -> Conclusion[Evaluation]:
     """Evaluate a model folder on the test table.
 
     Args:
@@ -60,9 +64,7 @@ def evaluate(
         validation: the validation table.
         test: the test table.
         model: the model folder.
-        evaluation: JSON file to write: verdict, gate, taxonomy, metrics, calibration, operating_points, abstention,
-            subgroups, champion (None if the policy does not ask), examples, data, training, provenance,
-            model_sha256, seed, resamples, artifacts.
+        evaluation: JSON file to write, an `Evaluation`.
         metrics: JSON file to write: the headline metrics.
         classification: JSON file to write: confusion matrix, ROC of melanoma against the rest if it is a class.
         report: HTML file to write.
@@ -87,7 +89,7 @@ def evaluate(
     _check_tables(tables, taxonomy)
     check_classes(asked, taxonomy)
     card = read_data_card(images)
-    training, history = read_training(model), _read_history(model)
+    training, history = TrainingRecord.load(Path(model, TRAINING)), _read_history(model)
     loaded = load_model(model)
     if loaded.labels != taxonomy.codes:
         raise UserError(
@@ -114,54 +116,71 @@ def evaluate(
     scored = _score_table(held_out, probabilities, taxonomy)
     examples = pick_examples(scored, images, taxonomy, loaded)
 
-    outcome = conclude(
-        {
-            "taxonomy": taxonomy.model_dump(mode="json"),
-            "metrics": measured,
-            **statistics(test_set, validation_set, metadata, seed, taxonomy),
-            "champion": against,
-            "resamples": RESAMPLES,
-            "examples": examples.facts(),
-            "data": {
-                "source": card.get("source"),
-                "synthetic": bool(card.get("synthetic")),
-                "fingerprint": card.get("fingerprint"),
-                "quarantined": card.get("quarantined") or {},
-                # Metrics compare only on the same images, whatever split them off; promote looks at this.
-                "test_set": images_digest(held_out["image_id"]),
-                "counts": {name: _counts(table, taxonomy) for name, table in tables.items()},
-                "balanced": _epoch(tables["train"], taxonomy),
-                "lesions": {name: int(table["lesion_id"].nunique()) for name, table in tables.items()},
-                "tables": {name: table_digest(table) for name, table in tables.items()},
-            },
-            "training": training,
-            "provenance": provenance(),
-            "model_sha256": file_digest(model_file(model)),
-            "seed": seed,
-            "artifacts": {
-                "images": str(images),
-                "train": str(train),
-                "validation": str(validation),
-                "test": str(test),
-                "model": str(model),
-                "report": str(report),
-                "scores": str(scores),
-                "model_card": str(model_card),
-                "evaluation": str(evaluation),
-            },
-        },
+    found = statistics(test_set, validation_set, metadata, seed, taxonomy)
+    verdict = judge(
+        Evidence(
+            taxonomy=taxonomy,
+            metrics=measured,
+            calibration=found.calibration,
+            operating_points=found.operating_points,
+            subgroups=found.subgroups,
+            champion=against,
+        ),
         asked,
-        taxonomy,
-        truth,
-        probabilities,
     )
+    document = Evaluation(
+        verdict=verdict.word,
+        gate=verdict,
+        taxonomy=taxonomy,
+        metrics=measured,
+        calibration=found.calibration,
+        operating_points=found.operating_points,
+        abstention=found.abstention,
+        subgroups=found.subgroups,
+        champion=against,
+        resamples=RESAMPLES,
+        examples=examples.facts(),
+        data=_data(card, tables, taxonomy),
+        training=training,
+        provenance=provenance(),
+        model_sha256=file_digest(model_file(model)),
+        seed=seed,
+        artifacts={
+            "images": str(images),
+            "train": str(train),
+            "validation": str(validation),
+            "test": str(test),
+            "model": str(model),
+            "report": str(report),
+            "scores": str(scores),
+            "model_card": str(model_card),
+            "evaluation": str(evaluation),
+        },
+    )
+    conclusion = conclude(document, truth, probabilities)
     write_table(scored, scores)
-    write_text(report, render_report(outcome.document, card, scored, history, examples))
-    write_text(model_card, render_model_card(outcome.document, card))
-    outcome.write_metrics(metrics, classification)
-    write_json(evaluation, outcome.document)
+    write_text(report, render_report(document, card, scored, history, examples))
+    write_text(model_card, render_model_card(document, card))
+    conclusion.write_metrics(metrics, classification)
+    document.write(evaluation)
     tell("headline", text=spoken_result(measured, f"{len(held_out):,} test images"))
-    return outcome
+    return conclusion
+
+
+def _data(card: Mapping[str, Any], tables: dict[str, pd.DataFrame], taxonomy: Taxonomy) -> SplitData:
+    """What is said of the data, by its card and the three tables."""
+    return SplitData(
+        source=card.get("source"),
+        synthetic=bool(card.get("synthetic")),
+        fingerprint=card.get("fingerprint"),
+        quarantined=card.get("quarantined") or {},
+        # Metrics compare only on the same images, whatever split them off; promote looks at this.
+        test_set=images_digest(tables["test"]["image_id"]),
+        counts={name: _counts(table, taxonomy) for name, table in tables.items()},
+        balanced=_epoch(tables["train"], taxonomy),
+        lesions={name: int(table["lesion_id"].nunique()) for name, table in tables.items()},
+        tables={name: table_digest(table) for name, table in tables.items()},
+    )
 
 
 def _check_tables(tables: dict[str, pd.DataFrame], taxonomy: Taxonomy) -> None:

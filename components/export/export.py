@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.evaluation import read_evaluation
+from lesionflow.artifacts.evaluation import Evaluation
 from lesionflow.artifacts.model_folder import (
     CALIBRATION,
     Calibration,
@@ -60,8 +60,8 @@ def export(model: str | Path, evaluation: str | Path, bundle: str | Path) -> Exp
     Raises:
         UserError: the evaluation is of another model, or an export does not give the Keras model's answers.
     """
-    document = read_evaluation(evaluation)
-    if file_digest(model_file(model)) != document.get("model_sha256"):
+    document = Evaluation.load(evaluation)
+    if file_digest(model_file(model)) != document.model_sha256:
         raise UserError(f"{evaluation} is of another model than the one in {model}; pass the two of one run.")
     calibration, reasons = _calibration(document, str(evaluation))
     with whole_folder(bundle) as folder:
@@ -90,21 +90,15 @@ def export(model: str | Path, evaluation: str | Path, bundle: str | Path) -> Exp
     return Exported(calibration.temperature, reasons, differences)
 
 
-def _calibration(document: dict[str, Any], where: str) -> tuple[Calibration, list[str]]:
+def _calibration(evaluation: Evaluation, where: str) -> tuple[Calibration, list[str]]:
     """Read what the evaluation says, and tell in words what it does not say."""
-    temperature = _metric(document, "calibration", "temperature")
-    threshold = _metric(document, "abstention", "threshold")
+    temperature, threshold = evaluation.calibration.temperature, evaluation.abstention.threshold
     reasons: list[str] = []
     if temperature is None:
         reasons.append("The evaluation gives no temperature, so the probabilities are the network's own.")
     if threshold is None:
         reasons.append("The evaluation suggests no threshold, so the model never abstains.")
     return checked_calibration(1.0 if temperature is None else temperature, threshold, where), reasons
-
-
-def _metric(document: dict[str, Any], section: str, name: str) -> object:
-    content = document.get(section)
-    return content.get(name) if isinstance(content, dict) else None
 
 
 def _write_exports(folder: Path, calibration: Calibration) -> tuple[dict[str, float], list[str]]:

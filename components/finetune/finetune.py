@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lesionflow.artifacts.images import read_taxonomy
-from lesionflow.artifacts.model_folder import HISTORY, MODEL, TENSORBOARD, TRAINING, read_training, write_labels
+from lesionflow.artifacts.model_folder import HISTORY, MODEL, TENSORBOARD, TRAINING, write_labels
+from lesionflow.artifacts.training_record import Rows, TrainingRecord
 from lesionflow.compat.keras_backend import versions
 from lesionflow.compat.keras_randomness import make_deterministic
 from lesionflow.components.finetune.examples import decode_beside
@@ -18,7 +19,7 @@ from lesionflow.models.acceleration.accelerate import prepare_for
 from lesionflow.models.classifier import build_core, set_trainable
 from lesionflow.models.deployable import deployable
 from lesionflow.recipe import PhaseName, Recipe, load_recipe
-from lesionflow.runtime.files import whole_folder, write_json
+from lesionflow.runtime.files import whole_folder
 from lesionflow.runtime.progress import report
 from lesionflow.runtime.step_digest import step_digest
 from lesionflow.taxonomy import Taxonomy
@@ -121,7 +122,7 @@ class _Step:
         """Decode, build, train and write."""
         recipe = self.recipe
         decoding = decode_beside(images, train, validation, recipe.decode_size, self.taxonomy)
-        pretrained = read_training(start).get("pretrained") if start else weights != "none"
+        pretrained = TrainingRecord.load(Path(start, TRAINING)).pretrained if start else weights != "none"
         prepare_for(recipe.batch_size, whole=not pretrained)  # from random weights the normalization trains
         make_deterministic(self.seed)
         with training_devices(recipe.batch_size) as chosen:
@@ -133,8 +134,8 @@ class _Step:
             print(chosen.text, flush=True)
             inputs = self._inputs(begin, chosen)
             final, resumed_at = fit(core, recipe, self.phase, self.seed, examples, validated, inputs, checkpoints)
-        record = self._record(begin, chosen, final)
-        record["rows"] = {"train": len(examples.labels), "validation": len(validated.labels)}
+        rows = Rows(train=len(examples.labels), validation=len(validated.labels))
+        record = self._record(begin, chosen, final, rows)
         deployed = core
         if chosen.devices:  # users' machines compute in single precision, and have no need of our GPUs
             deployed = self._core()
@@ -173,29 +174,30 @@ class _Step:
             "code": step_digest("finetune"),
         }
 
-    def _record(self, begin: Start, chosen: Plan, final: Checkpoint) -> dict[str, Any]:
+    def _record(self, begin: Start, chosen: Plan, final: Checkpoint, rows: Rows) -> TrainingRecord:
         """Note how the model was trained."""
-        return {
-            "phase": self.phase,
-            "recipe": self.recipe.model_dump(mode="json"),
-            "seed": self.seed,
-            "weights": begin.weights,
-            "weights_sha256": begin.weights_sha256,
-            "pretrained": begin.pretrained,
-            "fingerprint": self.fingerprint,
-            "versions": versions(),
-            "devices": chosen.text,
-            "best_epoch": final.reached[0],
-        }
+        return TrainingRecord(
+            phase=self.phase,
+            recipe=self.recipe,
+            seed=self.seed,
+            weights=begin.weights,
+            weights_sha256=begin.weights_sha256,
+            pretrained=begin.pretrained,
+            fingerprint=self.fingerprint,
+            versions=versions(),
+            devices=chosen.text,
+            best_epoch=final.reached[0],
+            rows=rows,
+        )
 
-    def _write(self, folder: Path, core: "keras.Model", rows: list[EpochRow], record: dict[str, Any]) -> None:
+    def _write(self, folder: Path, core: "keras.Model", rows: list[EpochRow], record: TrainingRecord) -> None:
         """Write the model folder."""
         recipe = self.recipe
         with whole_folder(folder) as temporary:
             deployable(core, recipe.decode_size, recipe.test_time_augmentation).save(temporary / MODEL)
             write_labels(temporary, recipe.decode_size, self.taxonomy)
             write_history(rows, temporary / HISTORY)
-            write_json(temporary / TRAINING, record)
+            record.write(temporary / TRAINING)
             write_events(rows, temporary / TENSORBOARD)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from lesionflow.artifacts.model_folder import HISTORY, model_file, read_labels, read_training
+from lesionflow.artifacts.model_folder import HISTORY, TRAINING, model_file, read_labels
+from lesionflow.artifacts.training_record import TrainingRecord
 from lesionflow.compat.keras_loading import complete_loading
 from lesionflow.errors import UserError
 from lesionflow.models.deployable import deployable
@@ -37,7 +38,7 @@ class Start:
 def load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | None, taxonomy: Taxonomy) -> Start:
     """Put the starting weights into `core`."""
     if start is not None:
-        begin, (known, _) = read_training(start), read_labels(start)
+        begin, (known, _) = TrainingRecord.load(Path(start, TRAINING)), read_labels(start)
         if known.codes != taxonomy.codes:
             raise UserError(
                 f"The model in {start} knows the classes {', '.join(known.codes)}, and the images have "
@@ -46,9 +47,7 @@ def load_start(core: "keras.Model", recipe: Recipe, weights: str, start: str | N
         try:
             with complete_loading():
                 deployable(core, recipe.decode_size).load_weights(model_file(start))
-            return Start(
-                begin["weights"], begin["weights_sha256"], begin["pretrained"], read_history(Path(start) / HISTORY)
-            )
+            return Start(begin.weights, begin.weights_sha256, begin.pretrained, read_history(Path(start) / HISTORY))
         except (ValueError, KeyError, OSError, UserWarning) as error:
             raise UserError(
                 f"The model in {start} does not fit this step ({' '.join(str(error).split())[:200]}); expected "

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lesionflow.artifacts.evaluation import read_verdict
+from lesionflow.artifacts.evaluation import read_evaluation
 from lesionflow.errors import GateRefused
 from lesionflow.metrics.classification import AVERAGES, format_metric
 from lesionflow.runtime.progress import report
@@ -21,7 +21,7 @@ def gate(evaluation: str | Path) -> str:
         GateRefused: the model failed; the message gives the reasons.
         UserError: the file is not an evaluation, or contradicts itself.
     """
-    verdict = read_verdict(evaluation)
+    verdict = read_evaluation(evaluation).gate
     text = f"{AVERAGES[verdict.metric]} {format_metric(verdict.value)}, needs {verdict.threshold:g}"
     if len(verdict.clauses) > 1:
         text += f"; {sum(clause.held for clause in verdict.clauses)} of {len(verdict.clauses)} clauses hold"
@@ -29,4 +29,4 @@ def gate(evaluation: str | Path) -> str:
         report("headline", text=f"refused: {text}")
         raise GateRefused(" ".join(verdict.reasons))
     report("headline", text=f"passed: {text}")
-    return verdict.verdict
+    return verdict.word

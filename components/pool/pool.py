@@ -1,25 +1,26 @@
 """Pool the out-of-fold predictions of a cross-validation, measure and judge them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lesionflow.artifacts.evaluation import read_evaluation
+from lesionflow.artifacts.evaluation import CrossValidation, Evaluation, Fold, Spread, TestedData
 from lesionflow.artifacts.images import read_data_card, read_metadata, read_taxonomy
 from lesionflow.artifacts.tables import probability_columns, read_table, score_columns, write_table
+from lesionflow.artifacts.training_record import SharedTraining, TrainingRecord
 from lesionflow.components.pool.report import render_report
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import measure
 from lesionflow.policy import check_classes, check_pooled, load_policy
-from lesionflow.reporting.outcome import Outcome, conclude, images_digest, spoken_result
-from lesionflow.runtime.files import write_json, write_text
+from lesionflow.reporting.outcome import Conclusion, conclude, images_digest, spoken_result
+from lesionflow.runtime.files import write_text
 from lesionflow.runtime.progress import report as tell
 from lesionflow.runtime.provenance import provenance
 from lesionflow.taxonomy import Taxonomy
+from lesionflow.verdict import Evidence, judge
 
 METHOD = "out-of-fold predictions of {folds} models, each on lesions it never saw"
 """What pooled metrics are metrics of."""
@@ -36,7 +37,7 @@ def pool(
     pooled: str | Path,
     policy: str = "default",
     seed: int = 0,
-) -> Outcome:
+) -> Conclusion[CrossValidation]:
     """Judge a method by the predictions that k models made, each on the lesions it never saw.
 
     The metrics are those of all images together, as if one model had predicted them. That is not the mean
@@ -50,9 +51,7 @@ def pool(
         images: folder of the images artifact.
         scores: the folds' score tables.
         evaluations: the folds' evaluations, in any order.
-        evaluation: JSON file to write, as evaluate writes it but for `model_sha256`, as there is no one model,
-            and with `method`, `folds` (per fold: fold, images, lesions, macro_f1, macro_f1_interval, f1 per
-            class) and `spread` of their macro-F1 (mean, standard_deviation, lowest, highest; or null).
+        evaluation: JSON file to write, a `CrossValidation`.
         metrics: JSON file to write: the headline metrics.
         classification: JSON file to write: confusion matrix, ROC of melanoma against the rest if it is a class.
         report: HTML file to write.
@@ -75,55 +74,52 @@ def pool(
     probabilities = table[[*probability_columns(taxonomy.codes)]].to_numpy(np.float64)
     measured = measure(truth, probabilities, table["lesion_id"].tolist(), seed, taxonomy.codes)
 
-    folds = [_fold(number, rows, documents[number - 1]) for number, rows in table.groupby("fold")]  # pyright: ignore
-    outcome = conclude(
-        {
-            "method": METHOD.format(folds=len(folds)),
-            "taxonomy": taxonomy.model_dump(mode="json"),
-            "metrics": measured,
-            "folds": folds,
-            "spread": _spread([fold["macro_f1"] for fold in folds]),
-            "data": {
-                "source": card.get("source"),
-                "synthetic": bool(card.get("synthetic")),
-                "fingerprint": card.get("fingerprint"),
-                "test_set": images_digest(table["image_id"]),
-                "counts": {"test": {label: entry["support"] for label, entry in measured["per_class"].items()}},
-                "lesions": {"test": int(table["lesion_id"].nunique())},
-            },
-            "training": _shared([document["training"] for document in documents]),
-            "provenance": provenance(),
-            "seed": seed,
-            "artifacts": {
-                "images": str(images),
-                "report": str(report),
-                "scores": str(pooled),
-                "evaluation": str(evaluation),
-                **{
-                    f"fold {number}: {name}": path
-                    for number, document in enumerate(documents, start=1)
-                    for name, path in document["artifacts"].items()
-                    if name != "images"
-                },
+    verdict = judge(Evidence(taxonomy=taxonomy, metrics=measured), asked)
+    folds = tuple(_fold(number, rows, documents[number - 1]) for number, rows in table.groupby("fold"))  # pyright: ignore
+    document = CrossValidation(
+        verdict=verdict.word,
+        gate=verdict,
+        taxonomy=taxonomy,
+        method=METHOD.format(folds=len(folds)),
+        metrics=measured,
+        folds=folds,
+        spread=_spread([fold.macro_f1.value for fold in folds]),
+        data=TestedData(
+            source=card.get("source"),
+            synthetic=bool(card.get("synthetic")),
+            fingerprint=card.get("fingerprint"),
+            test_set=images_digest(table["image_id"]),
+            counts={"test": {label: entry.support for label, entry in measured.per_class.items()}},
+            lesions={"test": int(table["lesion_id"].nunique())},
+        ),
+        training=_shared([document.training for document in documents]),
+        provenance=provenance(),
+        seed=seed,
+        artifacts={
+            "images": str(images),
+            "report": str(report),
+            "scores": str(pooled),
+            "evaluation": str(evaluation),
+            **{
+                f"fold {number}: {name}": path
+                for number, document in enumerate(documents, start=1)
+                for name, path in document.artifacts.items()
+                if name != "images"
             },
         },
-        asked,
-        taxonomy,
-        truth,
-        probabilities,
-        {"folds": len(folds), "macro_f1_of_folds": [fold["macro_f1"] for fold in folds]},
     )
+    conclusion = conclude(document, truth, probabilities)
     write_table(table, pooled)
-    write_text(report, render_report(outcome.document, card, table, images))
-    outcome.write_metrics(metrics, classification)
-    write_json(evaluation, outcome.document)
+    write_text(report, render_report(document, card, table, images))
+    conclusion.write_metrics(metrics, classification)
+    document.write(evaluation)
     tell("headline", text=spoken_result(measured, f"{len(table):,} images in {len(folds)} folds"))
-    return outcome
+    return conclusion
 
 
 def _read_folds(
     scores: Sequence[str | Path], evaluations: Sequence[str | Path], taxonomy: Taxonomy
-) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+) -> tuple[pd.DataFrame, list[Evaluation]]:
     """All score tables as one, with `fold` from 1, and the evaluation of each, found by its images.
 
     Not by its place: nothing says that KFP collects two outputs of a loop in the same order.
@@ -133,9 +129,9 @@ def _read_folds(
             f"Received {len(scores)} score tables and {len(evaluations)} evaluations; "
             "expected one of each per fold, and two folds or more."
         )
-    by_images = {document["data"]["test_set"]: document for document in map(read_evaluation, evaluations)}
+    by_images = {document.data.test_set: document for document in map(Evaluation.load, evaluations)}
     tables: list[pd.DataFrame] = []
-    documents: list[dict[str, Any]] = []
+    documents: list[Evaluation] = []
     for fold, path in enumerate(scores, start=1):
         table = read_table(path, score_columns(taxonomy.codes))
         document = by_images.get(images_digest(table["image_id"]))
@@ -170,33 +166,29 @@ def _require_each_image_once(table: pd.DataFrame, image_ids: "pd.Series[str]") -
         )
 
 
-def _fold(number: int, rows: pd.DataFrame, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    measured = evaluation["metrics"]
-    return {
-        "fold": int(number),
-        "images": len(rows),
-        "lesions": int(rows["lesion_id"].nunique()),
-        "macro_f1": measured["macro_f1"],
-        "macro_f1_interval": measured["macro_f1_interval"],
-        "f1": {label: entry["f1"] for label, entry in measured["per_class"].items()},
-    }
+def _fold(number: int, rows: pd.DataFrame, evaluation: Evaluation) -> Fold:
+    measured = evaluation.metrics
+    return Fold(
+        fold=int(number),
+        images=len(rows),
+        lesions=int(rows["lesion_id"].nunique()),
+        macro_f1=measured.macro_f1,
+        f1={label: entry.f1.value for label, entry in measured.per_class.items()},
+    )
 
 
-def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
+def _spread(values: Sequence[float | None]) -> Spread | None:
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values):
         return None
-    return {
-        "mean": mean(numbers),
-        "standard_deviation": stdev(numbers),
-        "lowest": min(numbers),
-        "highest": max(numbers),
-    }
+    return Spread(mean=mean(numbers), standard_deviation=stdev(numbers), lowest=min(numbers), highest=max(numbers))
 
 
-def _shared(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _shared(records: Sequence[TrainingRecord]) -> SharedTraining:
     """The settings that were the same in every fold; how many rows a fold had is not."""
-    first, *others = settings
-    return {
-        name: value for name, value in first.items() if all(name in other and other[name] == value for other in others)
+    same = {
+        name: getattr(records[0], name)
+        for name in SharedTraining.model_fields
+        if len({repr(getattr(record, name)) for record in records}) == 1
     }
+    return SharedTraining(**same)

@@ -9,23 +9,23 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from lesionflow.artifacts.evaluation import CrossValidation, Fold
 from lesionflow.artifacts.tables import probability_columns
-from lesionflow.metrics.classification import AVERAGES, format_metric
+from lesionflow.metrics.classification import AVERAGES, Metrics, format_metric
 from lesionflow.reporting.curves import draw_roc
 from lesionflow.reporting.examples import format_sure, pick_examples
 from lesionflow.reporting.page import load_template, render_page
 from lesionflow.reporting.pictures import PALETTE, new_figure, to_svg
 from lesionflow.reporting.report import STYLE
-from lesionflow.taxonomy import check_taxonomy
 
 
 def render_report(
-    evaluation: Mapping[str, Any], card: Mapping[str, Any], scores: pd.DataFrame, images: str | Path
+    evaluation: CrossValidation, card: Mapping[str, Any], scores: pd.DataFrame, images: str | Path
 ) -> str:
     """Write the page that shows what a cross-validation found.
 
     Args:
-        evaluation: the content of the evaluation file; every metric on the page comes from it.
+        evaluation: what the page is of; every metric on it comes from there.
         card: the data card of the images.
         scores: the pooled score table, one row per image.
         images: folder of the images artifact, for the examples.
@@ -33,19 +33,18 @@ def render_report(
     Returns:
         A complete HTML document.
     """
-    metrics = evaluation["metrics"]
-    taxonomy = check_taxonomy(evaluation["taxonomy"], "the evaluation")
+    metrics, taxonomy = evaluation.metrics, evaluation.taxonomy
     probabilities = scores[[*probability_columns(taxonomy.codes)]].to_numpy(np.float64)
     truth = scores["dx"].map(taxonomy.index).to_numpy(np.int64)
-    aucs = {label: entry["auc"] for label, entry in metrics["per_class"].items()}
+    aucs = {label: entry.auc.value for label, entry in metrics.per_class.items()}
     examples = pick_examples(scores, images, taxonomy)
     context = {
         "evaluation": evaluation,
         "card": card,
         "averages": AVERAGES,
-        "commonest": max(metrics["per_class"], key=lambda code: metrics["per_class"][code]["support"]),
+        "commonest": max(metrics.per_class, key=lambda code: metrics.per_class[code].support),
         "diagnoses": taxonomy.names,
-        "picture": Markup(draw_folds(evaluation["folds"], metrics)),
+        "picture": Markup(draw_folds(evaluation.folds, metrics)),
         "roc": Markup(draw_roc(truth, probabilities, aucs, taxonomy)),
         "right": examples.right,
         "wrong": examples.wrong,
@@ -53,29 +52,28 @@ def render_report(
     }
     template = load_template(Path(__file__).with_name("report.html.j2"), metric=format_metric, sure=format_sure)
     style = STYLE.read_text(encoding="utf-8")
-    synthetic = evaluation["data"]["synthetic"]
-    title = f"lesionflow cross-validation: {evaluation['verdict']}" + (" (synthetic data)" if synthetic else "")
+    synthetic = " (synthetic data)" if evaluation.data.synthetic else ""
+    title = f"lesionflow cross-validation: {evaluation.verdict}{synthetic}"
     return render_page(title, template.render(context), style)
 
 
-def draw_folds(folds: Sequence[Mapping[str, Any]], pooled: Mapping[str, Any]) -> str:
+def draw_folds(folds: Sequence[Fold], pooled: Metrics) -> str:
     """The F1 of each class and its macro-average: a dot per fold, a bar for all folds together.
 
     Args:
-        folds: per fold `fold`, `macro_f1` and `f1` of each class; a metric may be None.
+        folds: the folds.
         pooled: the metrics of all images together.
 
     Returns:
         One `<svg>` element.
     """
     figure, axes = new_figure()
-    classes: Mapping[str, Any] = pooled["per_class"]
-    names = ["macro-F1", *classes]
-    together = [pooled["macro_f1"], *(entry["f1"] for entry in classes.values())]
+    names = ["macro-F1", *pooled.per_class]
+    together = [pooled.macro_f1.value, *(entry.f1.value for entry in pooled.per_class.values())]
     axes.bar(range(len(names)), [_number(value) for value in together], 0.7, color=PALETTE[4], label="all folds pooled")
     for place, fold in enumerate(folds):
         shift = 0.5 * ((place + 0.5) / len(folds) - 0.5)
-        values = [_number(fold["macro_f1"]), *(_number(fold["f1"][label]) for label in classes)]
+        values = [_number(fold.macro_f1.value), *(_number(fold.f1[label]) for label in pooled.per_class)]
         axes.plot(
             [index + shift for index in range(len(names))],
             values,

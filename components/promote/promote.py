@@ -1,24 +1,22 @@
 """Publish a model that passed the gate."""
 
-import json
 import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from lesionflow import storage
-from lesionflow.artifacts.evaluation import read_evaluation, read_verdict
+from lesionflow.artifacts.evaluation import Evaluation
 from lesionflow.artifacts.model_folder import model_file
 from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table, table_digest, write_table
+from lesionflow.artifacts.version_card import CARD, FileFacts, Promotion, VersionCard
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import format_metric
 from lesionflow.registry.champion import Standing, check_replace, move_champion
 from lesionflow.registry.versions import (
-    CARD,
     MODEL_CARD,
     REPORT,
     SCORES,
@@ -27,7 +25,7 @@ from lesionflow.registry.versions import (
     published_card,
     version_uri,
 )
-from lesionflow.runtime.files import file_digest, finite, whole_folder, write_json
+from lesionflow.runtime.files import file_digest, whole_folder
 from lesionflow.runtime.progress import report as tell
 from lesionflow.verdict import Verdict
 
@@ -69,26 +67,27 @@ def promote(
             registry cannot be written.
     """
     when = check_replace(replace_champion)
-    verdict = read_verdict(evaluation)
-    if verdict.reasons:
+    document = Evaluation.load(evaluation)
+    verdict = document.gate
+    if not verdict.passed:
         raise UserError(
             f"{evaluation} is of a model that failed the gate; only one that passed is promoted. "
             + " ".join(verdict.reasons)
         )
-    document = read_evaluation(evaluation)
-    if file_digest(model_file(model)) != document.get("model_sha256"):
+    if file_digest(model_file(model)) != document.model_sha256:
         raise UserError(f"{evaluation} judges another model than the one in {model}; pass the two of one run.")
 
     split = _split(train, validation, scores, document, evaluation)
     files = _Files(Path(model), Path(report), split, Path(scores), Path(model_card))
-    digest = file_digest(evaluation)[:8]
+    digest = document.digest[:8]
     # A retrain on unchanged data ends with the same evaluation, over and over.
     card = published_card(registry, digest) or _publish(files, registry, document, digest)
-    uri = version_uri(registry, card["version"])
+    uri = version_uri(registry, card.version)
     standing = move_champion(registry, card, when)
     if standing.outcome != "stands":
-        card["promotion"] = {"outcome": standing.outcome, "reason": standing.reason, "replace_champion": when}
-        storage.write_bytes(storage.join(uri, CARD), _text(card))
+        promotion = Promotion(outcome=standing.outcome, reason=standing.reason, replace_champion=when)
+        card = card.model_copy(update={"promotion": promotion})
+        storage.write_bytes(storage.join(uri, CARD), card.text().encode())
     _tell(uri, standing, verdict)
     return uri
 
@@ -105,39 +104,42 @@ class _Files:
 
 
 def _split(
-    train: str | Path, validation: str | Path, scores: str | Path, document: dict[str, Any], evaluation: str | Path
+    train: str | Path, validation: str | Path, scores: str | Path, document: Evaluation, evaluation: str | Path
 ) -> pd.DataFrame:
     """All images of the split as one table.
 
     Raises:
         UserError: a table is not the one that was evaluated.
     """
-    digests = (document.get("data") or {}).get("tables") or {}
     tables: list[pd.DataFrame] = []
     for subset, path in (("train", train), ("validation", validation), ("test", scores)):
         table = read_table(path, SPLIT_COLUMNS[:-1]).assign(subset=subset)
-        if table_digest(table) != digests.get(subset):
+        if table_digest(table) != document.data.tables.get(subset):
             raise UserError(f"{path} is not the {subset} table of {evaluation}; pass the files of one run.")
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def _publish(files: _Files, registry: str, document: dict[str, Any], evaluation_digest: str) -> dict[str, Any]:
+def _publish(files: _Files, registry: str, evaluation: Evaluation, evaluation_digest: str) -> VersionCard:
     """Make a version and return its card, which is the last file to appear."""
     created = datetime.now(UTC)
     version = f"{created:%Y%m%dT%H%M%SZ}-{evaluation_digest}"
     uri = version_uri(registry, version)
-    card = {"version": version, "created": created.isoformat(timespec="seconds"), **document}
+
+    def card(contents: tuple[FileFacts, ...]) -> VersionCard:
+        when = created.isoformat(timespec="seconds")
+        return VersionCard(version=version, created=when, evaluation=evaluation, files=contents)
+
     if storage.is_remote(uri):
         with tempfile.TemporaryDirectory() as temporary:
-            card["files"] = _copy(files, Path(temporary))
+            written = card(_copy(files, Path(temporary)))
             storage.upload_folder(temporary, uri)
-            storage.write_bytes(storage.join(uri, CARD), _text(card))
+            storage.write_bytes(storage.join(uri, CARD), written.text().encode())
     else:
         with whole_folder(storage.local_path(uri)) as folder:
-            card["files"] = _copy(files, folder)
-            write_json(folder / CARD, card)
-    return card
+            written = card(_copy(files, folder))
+            written.write(folder / CARD)
+    return written
 
 
 def _tell(uri: str, standing: Standing, verdict: Verdict) -> None:
@@ -155,7 +157,7 @@ def _tell(uri: str, standing: Standing, verdict: Verdict) -> None:
         )
 
 
-def _copy(files: _Files, folder: Path) -> list[dict[str, Any]]:
+def _copy(files: _Files, folder: Path) -> tuple[FileFacts, ...]:
     """Put everything into `folder`, and list what it then holds."""
     # A model folder may itself be a version, with a card of its own.
     shutil.copytree(files.model, folder, ignore=shutil.ignore_patterns(CARD), dirs_exist_ok=True)
@@ -164,7 +166,3 @@ def _copy(files: _Files, folder: Path) -> list[dict[str, Any]]:
     shutil.copyfile(files.model_card, folder / MODEL_CARD)
     write_table(files.split, folder / SPLIT)
     return list_contents(folder)
-
-
-def _text(card: dict[str, Any]) -> bytes:
-    return (json.dumps(finite(card), indent=2, allow_nan=False) + "\n").encode()

@@ -11,7 +11,7 @@
 `by: lower` (of a ceiling: `upper`) judges by that end of the metric's 95 % interval instead of its value.
 """
 
-from typing import Annotated, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,7 +20,10 @@ from lesionflow.metrics.classification import AVERAGES
 from lesionflow.settings_text import read_settings, wrong_fields
 from lesionflow.taxonomy import SEXES, Taxonomy
 
-AverageMetric = Literal["macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc"]
+if TYPE_CHECKING:
+    AverageMetric = str
+else:
+    AverageMetric = Literal[tuple(AVERAGES)]  # those that metrics/averages holds
 Label = Annotated[str, Field(min_length=1)]
 """The code of a class; whether the data has it is known once its taxonomy is: see `check_classes`."""
 ClassMetric = Literal["precision", "recall", "f1", "auc"]

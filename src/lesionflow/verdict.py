@@ -1,18 +1,34 @@
 """Whether a model is good enough: one pure function, used by evaluate to judge and by gate to check the judgement."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import ClassVar, Literal, NamedTuple
 
-from lesionflow.metrics.classification import format_metric
+from lesionflow.artifacts.document import Document, Part
+from lesionflow.metrics.bootstrap import Interval, Metric
+from lesionflow.metrics.champion import ChampionComparison
+from lesionflow.metrics.classification import ClassMetrics, Metrics, format_metric
+from lesionflow.metrics.statistics import CalibrationOfModel, OperatingPoints, Subgroups
+from lesionflow.metrics.subgroups import MetricOfGroup
 from lesionflow.policy import AgainstChampion, Average, Clause, OfCalibration, OfClass, OperatingPoint, Policy, Subgroup
+from lesionflow.taxonomy import Taxonomy
 
 _ROUNDING = 1e-9  # a value may be off the end of its own interval by that
 
+Word = Literal["passed", "failed"]
 
-@dataclass(frozen=True)
-class ClauseVerdict:
+
+class Evidence(Part):
+    """What a policy can ask about; None what was not measured."""
+
+    taxonomy: Taxonomy
+    metrics: Metrics
+    calibration: CalibrationOfModel | None = None
+    operating_points: OperatingPoints | None = None
+    subgroups: Subgroups | None = None
+    champion: ChampionComparison | None = None
+
+
+class ClauseVerdict(Part):
     """What became of one clause."""
 
     clause: str
@@ -24,239 +40,261 @@ class ClauseVerdict:
     limit: float
     value: float | None
     """The metric; None if the evaluation gives none that can be used."""
-    interval: tuple[float, float] | tuple[None, None]
+    interval: Interval
     """Its 95 % interval, likewise."""
     held: bool
     reason: str | None
     """Why it did not hold; or a remark, if there is one."""
-
-    @property
-    def text(self) -> str:
-        """All of it but whether it held, on one line."""
-        metric = format_metric(self.value)
-        if self.interval[0] is not None:
-            low, high = map(format_metric, self.interval)
-            metric += f", 95 % interval {low} to {high}"
-        asked = "asked for" if self.by == "value" else f"asked of its {self.by} end"
-        remark = f" ({self.reason})" if self.held and self.reason else ""
-        return f"{self.clause}: {metric}; {asked}: {self.requires}{remark}"
+    text: str
+    """All of it but whether it held, on one line."""
 
 
-@dataclass(frozen=True)
-class Verdict:
+class ShortVerdict(Document):
+    """A verdict in so few bytes that a pod's last words can be it."""
+
+    what: ClassVar[str] = "a verdict"
+    written_by: ClassVar[str] = "gate"
+
+    format: Literal[1] = 1
+    verdict: Word
+    metric: str
+    threshold: float
+    value: float | None
+    reasons: tuple[str, ...]
+    """As many as there was room for."""
+    more: int = 0
+    """Reasons that there was no room for."""
+
+
+class Verdict(Part):
     """The outcome of the gate."""
 
-    policy: Policy
-    clauses: tuple[ClauseVerdict, ...]
-    """In the policy's order."""
+    metric: str
+    """Of the policy's headline; so are the next two."""
+    threshold: float
     value: float | None
-    """Of the policy's headline, if it is a finite number."""
+    """None if the metric is no number in 0..1."""
     reasons: tuple[str, ...]
     """Why the model fails, one sentence each; none if it passes."""
+    clauses: tuple[ClauseVerdict, ...]
+    """In the policy's order."""
+    policy: Policy
 
     @property
-    def verdict(self) -> Literal["passed", "failed"]:
+    def passed(self) -> bool:
+        """Whether the model is good enough."""
+        return not self.reasons
+
+    @property
+    def word(self) -> Word:
         """The verdict in one word."""
-        return "failed" if self.reasons else "passed"
+        return "passed" if self.passed else "failed"
 
-    @property
-    def metric(self) -> str:
-        """The metric of the policy's headline."""
-        return self.policy.headline.metric
+    def short(self, most: int = 2048) -> ShortVerdict:
+        """It without its clauses, and with as many of its reasons as fit.
 
-    @property
-    def threshold(self) -> float:
-        """The limit of the policy's headline."""
-        return self.policy.headline.at_least
-
-    def section(self) -> dict[str, Any]:
-        """The part `gate` of an evaluation: metric, threshold and value of the headline, reasons, clauses, policy."""
-        return {
-            "metric": self.metric,
-            "threshold": self.threshold,
-            "value": self.value,
-            "reasons": list(self.reasons),
-            "clauses": [
-                {**asdict(clause), "interval": list(clause.interval), "text": clause.text} for clause in self.clauses
-            ],
-            "policy": self.policy.model_dump(mode="json"),
-        }
+        Args:
+            most: bytes of `ShortVerdict.model_dump_json()`, which always holds the verdict and the headline.
+        """
+        kept = len(self.reasons)
+        while True:
+            found = ShortVerdict(
+                verdict=self.word,
+                metric=self.metric,
+                threshold=self.threshold,
+                value=self.value,
+                reasons=self.reasons[:kept],
+                more=len(self.reasons) - kept,
+            )
+            if not kept or len(found.model_dump_json().encode()) <= most:
+                return found
+            kept -= 1
 
 
-def judge(evaluation: Mapping[str, Any], policy: Policy) -> Verdict:
+def judge(evidence: Evidence, policy: Policy) -> Verdict:
     """Pass a model if every clause holds and the metrics can be trusted.
 
     They cannot if any class of the taxonomy has no test image, or if a metric of a class is no number in 0..1.
     A clause whose metric is missing, broken, or at odds with its own interval does not hold.
-
-    Args:
-        evaluation: with `taxonomy`, `metrics`, and the other sections that clauses ask for; possibly read from a file.
-        policy: what to judge by.
     """
-    metrics = _mapping(evaluation.get("metrics"))
+    metrics = evidence.metrics
     reasons: list[str] = []
-    if invalid := metrics.get("invalid_predictions"):
-        reasons.append(f"The model gave probabilities that are not numbers for {invalid} images.")
-    codes = _codes(evaluation)
-    if not codes:
-        reasons.append("The evaluation does not say which classes there are.")
-    entries = {label: _mapping(_mapping(metrics.get("per_class")).get(label)) for label in codes}
-    empty = [label for label, entry in entries.items() if not _is_count(entry.get("support"))]
+    if metrics.invalid_predictions:
+        reasons.append(f"The model gave probabilities that are not numbers for {metrics.invalid_predictions} images.")
+    entries = {label: metrics.per_class.get(label, ClassMetrics(support=0)) for label in evidence.taxonomy.codes}
+    empty = [label for label, entry in entries.items() if not entry.support]
     if empty:
         reasons.append(f"The test set has no images of {', '.join(empty)}.")
     broken = [
         label
         for label, entry in entries.items()
         if label not in empty
-        and any(_number(entry.get(metric), 0, 1) is None for metric in ("precision", "recall", "f1"))
+        and any(_within(metric.value, 0, 1) is None for metric in (entry.precision, entry.recall, entry.f1))
     ]
     if broken:
         reasons.append(f"The metrics of {', '.join(broken)} are not numbers in 0..1.")
-    clauses = tuple(_judge_clause(evaluation, clause) for clause in policy.clauses)
+    clauses = tuple(_judge_clause(evidence, clause) for clause in policy.clauses)
     reasons += [clause.reason or f"The {clause.clause} fails." for clause in clauses if not clause.held]
-    return Verdict(policy, clauses, _number(metrics.get(policy.headline.metric), 0, 1), tuple(reasons))
+    headline = policy.headline
+    average = metrics.averages.get(headline.metric, Metric())
+    return Verdict(
+        metric=headline.metric,
+        threshold=headline.at_least,
+        value=_within(average.value, 0, 1),
+        reasons=tuple(reasons),
+        clauses=clauses,
+        policy=policy,
+    )
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """A metric as an evaluation gives it, unchecked."""
 
-    value: Any = None
-    interval: Any = None
+    metric: Metric | None
     problem: str | None = None
     """Why there is none, or why it cannot be judged by, if the evaluation says."""
 
 
-def _judge_clause(evaluation: Mapping[str, Any], clause: Clause) -> ClauseVerdict:
-    lowest, highest = 0.0, 1.0
+class _Required(NamedTuple):
+    """What a clause asks for, and what values its metric can have."""
+
+    limit: float
+    words: str
+    lowest: float = 0.0
+    highest: float = 1.0
+
+
+def _required(clause: Clause) -> _Required:
     match clause:
         case OfCalibration():
             # A sum over the classes (Brier 1950); a mean of logarithms.
             highest = {"ece": 1.0, "brier": 2.0, "nll": math.inf}[clause.metric]
-            limit, requires = clause.at_most, f"at most {clause.at_most:g}"
+            return _Required(clause.at_most, f"at most {clause.at_most:g}", highest=highest)
         case AgainstChampion():
-            lowest, limit = -1.0, -clause.worse_by_at_most
-            requires = f"worse by at most {clause.worse_by_at_most:g}"
+            return _Required(-clause.worse_by_at_most, f"worse by at most {clause.worse_by_at_most:g}", lowest=-1.0)
         case _:
-            limit, requires = clause.at_least, f"at least {clause.at_least:g}"
-    if isinstance(clause, AgainstChampion) and _no_champion(evaluation):
+            return _Required(clause.at_least, f"at least {clause.at_least:g}")
+
+
+def _judge_clause(evidence: Evidence, clause: Clause) -> ClauseVerdict:
+    required = _required(clause)
+    if isinstance(clause, AgainstChampion) and _no_champion(evidence.champion):
         reason = "There is no champion yet, so there is nothing to be worse than."
-        return ClauseVerdict(clause.name, clause.kind, clause.by, requires, limit, None, (None, None), True, reason)
-    found = _find(evaluation, clause)
-    value = _number(found.value, lowest, highest)
-    low, high = _interval(found.interval, value, clause)
+        return _clause_verdict(clause, required, None, (None, None), True, reason)
+    found = _find(evidence, clause)
+    value = _within(found.metric.value, required.lowest, required.highest) if found.metric else None
+    low, high = _interval(found.metric.interval, value) if found.metric else (None, None)
     judged = {"value": value, "lower": low, "upper": high}[clause.by]
     name = clause.name if clause.by == "value" else f"{clause.by} bound of the {clause.name}"
     reason = None
     if found.problem or judged is None:
         why = f": {found.problem}" if found.problem else "."
         reason = f"The evaluation gives no {name}{why}"
-    elif isinstance(clause, OfCalibration) and judged > limit:
-        reason = f"The {name} of {judged:.4f} is above the limit {limit:g}."
-    elif not isinstance(clause, OfCalibration) and judged < limit:
-        reason = f"The {name} of {judged:.4f} is below the threshold {limit:g}."
+    elif isinstance(clause, OfCalibration) and judged > required.limit:
+        reason = f"The {name} of {judged:.4f} is above the limit {required.limit:g}."
+    elif not isinstance(clause, OfCalibration) and judged < required.limit:
+        reason = f"The {name} of {judged:.4f} is below the threshold {required.limit:g}."
     interval = (None, None) if low is None or high is None else (low, high)
-    return ClauseVerdict(clause.name, clause.kind, clause.by, requires, limit, value, interval, reason is None, reason)
+    return _clause_verdict(clause, required, value, interval, reason is None, reason)
 
 
-def _find(evaluation: Mapping[str, Any], clause: Clause) -> _Found:
+def _clause_verdict(
+    clause: Clause, required: _Required, value: float | None, interval: Interval, held: bool, reason: str | None
+) -> ClauseVerdict:
+    shown = format_metric(value)
+    if interval[0] is not None:
+        shown += f", 95 % interval {format_metric(interval[0])} to {format_metric(interval[1])}"
+    asked = "asked for" if clause.by == "value" else f"asked of its {clause.by} end"
+    remark = f" ({reason})" if held and reason else ""
+    return ClauseVerdict(
+        clause=clause.name,
+        kind=clause.kind,
+        by=clause.by,
+        requires=required.words,
+        limit=required.limit,
+        value=value,
+        interval=interval,
+        held=held,
+        reason=reason,
+        text=f"{clause.name}: {shown}; {asked}: {required.words}{remark}",
+    )
+
+
+def _find(evidence: Evidence, clause: Clause) -> _Found:
     """The metric that a clause asks for."""
-    metrics = _mapping(evaluation.get("metrics"))
     match clause:
         case Average():
-            return _Found(metrics.get(clause.metric), _mapping(metrics.get("intervals")).get(clause.metric))
+            return _Found(evidence.metrics.averages.get(clause.metric))
         case OfClass():
-            entry = _mapping(_mapping(metrics.get("per_class")).get(clause.label))
-            return _Found(entry.get(clause.metric), entry.get(f"{clause.metric}_interval"))
+            entry = evidence.metrics.per_class.get(clause.label)
+            return _Found(entry.metric(clause.metric) if entry else None)
         case OperatingPoint():
-            return _operating_point(_mapping(evaluation.get("operating_points")), clause)
+            return _operating_point(evidence.operating_points or OperatingPoints(), clause)
         case Subgroup():
-            return _subgroup(_mapping(evaluation.get("subgroups")), clause)
+            return _subgroup(evidence.subgroups or Subgroups(), clause)
         case OfCalibration():
-            return _calibration(_mapping(evaluation.get("calibration")), clause)
+            return _calibration(evidence.calibration or CalibrationOfModel(), clause)
         case AgainstChampion():
-            section = _mapping(evaluation.get("champion"))
-            return _metric(section, _mapping(section.get("differences")).get(clause.metric))
+            section = evidence.champion
+            return _Found(section.differences.get(clause.metric), section.reason) if section else _Found(None)
 
 
-def _operating_point(section: Mapping[str, Any], clause: OperatingPoint) -> _Found:
-    question = _mapping(_mapping(section.get("questions")).get(clause.question))
+def _operating_point(section: OperatingPoints, clause: OperatingPoint) -> _Found:
+    question = section.questions.get(clause.question)
     if clause.at is None:
-        return _metric(section, question.get("auc"))
+        return _Found(question.auc if question else None, section.reason)
     target, least = clause.at.split()
-    points = question.get("points")
-    for point in map(_mapping, points if isinstance(points, list | tuple) else ()):
-        if point.get("target") == target and point.get("at_least") == float(least):
-            return _metric(point, _mapping(point.get("test")).get(clause.metric))
-    return _metric(section, None)
+    point = question.point(target, float(least)) if question else None
+    if point is None:
+        return _Found(None, section.reason)
+    return _Found(point.test.metric(clause.metric) if point.test else None, point.reason)
 
 
-def _subgroup(section: Mapping[str, Any], clause: Subgroup) -> _Found:
-    by = _mapping(_mapping(section.get("by")).get(clause.field))
-    groups = by.get("groups")
-    for group in map(_mapping, groups if isinstance(groups, list | tuple) else ()):
-        if group.get("group") == clause.group:
-            metric = _mapping(_mapping(group.get("metrics")).get(clause.metric))
-            found = _metric({}, metric)
-            # The lower bound of a small group says by itself how little is known; its value does not.
-            if clause.by == "value" and found.value is not None and metric.get("too_small") is not False:
-                lesions = metric.get("lesions")
-                return _Found(
-                    found.value,
-                    found.interval,
-                    f"it rests on {lesions} lesions, too few to judge by; judge `by: lower`, or test more lesions.",
-                )
-            return found
-    if not section.get("reason") and not by.get("reason") and groups:
-        return _Found(problem=f"no test image is of {clause.field} {clause.group}.")
-    return _metric(by if by.get("reason") else section, None)
+def _subgroup(section: Subgroups, clause: Subgroup) -> _Found:
+    grouping = section.by.get(clause.field)
+    groups = grouping.groups if grouping else ()
+    reason = (grouping and grouping.reason) or section.reason
+    for group in groups:
+        if group.group == clause.group:
+            metric = group.metrics.get(clause.metric)
+            return _Found(metric, _too_small(metric, clause))
+    if not reason and groups:
+        return _Found(None, f"no test image is of {clause.field} {clause.group}.")
+    return _Found(None, reason)
 
 
-def _calibration(section: Mapping[str, Any], clause: OfCalibration) -> _Found:
-    served = _mapping(section.get("before" if section.get("temperature") is None else "after"))
-    metric = _mapping(served.get("class_ece")).get(clause.label) if clause.label else served.get(clause.metric)
-    return _metric({} if served else section, metric)
+def _too_small(metric: MetricOfGroup | None, clause: Subgroup) -> str | None:
+    """Why a group's metric cannot be judged by, or None."""
+    # The lower bound of a small group says by itself how little is known; its value does not.
+    if metric is None or metric.value is None or not metric.too_small or clause.by != "value":
+        return None
+    return f"it rests on {metric.lesions} lesions, too few to judge by; judge `by: lower`, or test more lesions."
 
 
-def _metric(section: Mapping[str, Any], metric: Any) -> _Found:
-    """A `Metric`, or the reason that its section gives for having none."""
-    reason = section.get("reason")
-    found = _mapping(metric)
-    return _Found(found.get("value"), found.get("interval"), reason if isinstance(reason, str) else None)
+def _calibration(section: CalibrationOfModel, clause: OfCalibration) -> _Found:
+    served = section.served
+    if served is None:
+        return _Found(None, section.reason)
+    return _Found(
+        served.class_ece.get(clause.label)
+        if clause.label
+        else {"ece": served.ece, "brier": served.brier, "nll": served.nll}[clause.metric]
+    )
 
 
-def _no_champion(evaluation: Mapping[str, Any]) -> bool:
+def _no_champion(section: ChampionComparison | None) -> bool:
     """Whether the evaluation says that it looked for a champion and there was none."""
-    section = evaluation.get("champion")
-    return isinstance(section, Mapping) and section.get("status") == "none" and section.get("version", "") is None
+    return section is not None and section.status == "none" and section.version is None
 
 
-def _interval(interval: Any, value: float | None, clause: Clause) -> tuple[float | None, float | None]:
-    """Both ends if they are numbers around the value; else none."""
-    if value is None or not isinstance(interval, list | tuple) or len(interval) != 2:
-        return None, None
-    low, high = (_number(end, -math.inf, math.inf) for end in interval)
-    if low is None or high is None or not low - _ROUNDING <= value <= high + _ROUNDING:
+def _interval(interval: Interval, value: float | None) -> Interval:
+    """The interval if it holds the value; else none."""
+    low, high = interval
+    if value is None or low is None or high is None or not low - _ROUNDING <= value <= high + _ROUNDING:
         return None, None
     return low, high
 
 
-def _codes(evaluation: Mapping[str, Any]) -> list[str]:
-    """The classes by the evaluation's own taxonomy; none if it has no usable one."""
-    classes = _mapping(evaluation.get("taxonomy")).get("classes")
-    found = [_mapping(each).get("code") for each in classes] if isinstance(classes, list | tuple) else []
-    return [code for code in found if isinstance(code, str)]
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _number(value: Any, lowest: float, highest: float) -> float | None:
-    """The value if it is a finite number in lowest..highest (which NaN is not, nor JSON's true), else None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(value) and lowest <= value <= highest else None
+def _within(value: float | None, lowest: float, highest: float) -> float | None:
+    """The value if it lies in lowest..highest, else None."""
+    return value if value is not None and lowest <= value <= highest else None

@@ -51,9 +51,9 @@ def test_a_killed_cross_validation_goes_on_and_pools_what_each_model_never_saw(s
             seen = pd.read_parquet(artifacts[f"fold {fold}: {side}"])
             assert not tested & set(metadata.loc[seen["image_id"], "lesion_id"])
     pooled = metrics.f1_score(scores["dx"], scores["predicted"], average="macro")
-    assert summary["metrics"]["macro_f1"] == pytest.approx(pooled)
+    assert summary["metrics"]["averages"]["macro_f1"]["value"] == pytest.approx(pooled)
     by_fold = [metrics.f1_score(rows["dx"], rows["predicted"], average="macro") for _, rows in scores.groupby("fold")]
-    assert [fold["macro_f1"] for fold in summary["folds"]] == pytest.approx(by_fold)
+    assert [fold["macro_f1"]["value"] for fold in summary["folds"]] == pytest.approx(by_fold)
     assert summary["verdict"] == "passed"
     assert summary["promoted"] is summary["published"] is None
     assert not (output / "registry").exists()

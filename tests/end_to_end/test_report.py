@@ -22,7 +22,7 @@ def test_the_report_opens_in_chromium_without_messages_requests_or_barriers(unbr
     assert page.messages == []
     assert wide <= screen
     assert violations == []
-    assert f"{summary_of(unbroken)['metrics']['macro_f1']:.3f}" in text
+    assert f"{summary_of(unbroken)['metrics']['averages']['macro_f1']['value']:.3f}" in text
 
 
 def test_the_report_says_that_its_data_is_synthetic(unbroken):

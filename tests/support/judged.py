@@ -14,16 +14,22 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesionflow.artifacts.evaluation import Evaluation, ExamplesShown, SplitData
 from lesionflow.artifacts.images import SCHEMA, write_taxonomy
 from lesionflow.artifacts.model_folder import write_labels
 from lesionflow.artifacts.tables import table_digest, write_table
+from lesionflow.artifacts.training_record import Rows, TrainingRecord
 from lesionflow.components.evaluate.evaluate import evaluate
 from lesionflow.metrics.classification import classification_metrics
+from lesionflow.metrics.selective_prediction import Abstention
+from lesionflow.metrics.statistics import CalibrationOfModel, OperatingPoints, Subgroups
 from lesionflow.policy import floor
-from lesionflow.reporting.outcome import Outcome
+from lesionflow.recipe import Phase, PhaseName, Recipe
+from lesionflow.reporting.outcome import Conclusion
 from lesionflow.runtime.files import write_json
+from lesionflow.runtime.provenance import Provenance
 from lesionflow.taxonomy import HAM10000, Taxonomy
-from lesionflow.verdict import judge
+from lesionflow.verdict import Evidence, judge
 
 OUTPUTS = ("evaluation", "metrics", "classification", "report", "scores", "model_card")
 
@@ -77,7 +83,7 @@ class World:
 
     def evaluate(
         self, monkeypatch: Any, probabilities: NDArray[np.float32], threshold: float = 0.7, **options: Any
-    ) -> Outcome:
+    ) -> Conclusion[Evaluation]:
         """Judge by the macro-F1, unless `policy` is among the options."""
         monkeypatch.setattr(
             "lesionflow.components.evaluate.evaluate.load_model", lambda folder: FakeModel(probabilities)
@@ -139,7 +145,7 @@ def make_model_folder(folder: Path) -> Path:
         "phase,epoch,loss,val_loss,val_macro_f1,seconds\nhead,1,1.5,1.6,0.3,1\npartial,1,1,,0.5,1\nfull,1,1,1.2,0.6,1\n"
     )
     (folder / "history.csv").write_text(history)
-    write_json(folder / "training.json", {"recipe": {"name": "tiny-test", "head": {"epochs": 1}}, "seed": 3})
+    training_record().write(folder / "training.json")
     (folder / "tensorboard").mkdir()
     (folder / "tensorboard" / "events").write_bytes(b"events")
     return folder
@@ -177,26 +183,70 @@ def probabilities_for(predicted: list[str], sure: float = 0.7) -> NDArray[np.flo
     return rows
 
 
-def write_evaluation(path: Path, hits: int, misses: int, threshold: float = 0.7, **more: Any) -> dict[str, Any]:
+def training_record(**changes: Any) -> TrainingRecord:
+    """How nothing was trained."""
+    record = TrainingRecord(
+        phase=PhaseName.FULL,
+        recipe=Recipe(name="tiny-test", backbone="tiny", head=Phase(epochs=1, learning_rate=1e-3, trainable=0)),
+        seed=3,
+        weights="none",
+        weights_sha256="",
+        pretrained=False,
+        fingerprint="f1n9e2",
+        versions={"keras": "3"},
+        devices="Training on a desk",
+        best_epoch=1,
+        rows=Rows(train=10, validation=5),
+    )
+    return record.model_copy(update=changes)
+
+
+def make_evaluation(hits: int, misses: int, threshold: float = 0.7, **changes: Any) -> Evaluation:
     """An evaluation of a model that, of each class, knows `hits` images and mistakes `misses` for the next class."""
     truth = [label for label in HAM10000.codes for _ in range(hits + misses)]
     shifted = dict(zip(HAM10000.codes, [*HAM10000.codes[1:], HAM10000.codes[0]], strict=True))
     predicted = [dx if i % (hits + misses) < hits else shifted[dx] for i, dx in enumerate(truth)]
-    metrics = classification_metrics(
-        np.array([HAM10000.codes.index(dx) for dx in truth]), probabilities_for(predicted), classes=HAM10000.codes
+    labels = np.array([HAM10000.index[dx] for dx in truth])
+    metrics = classification_metrics(labels, probabilities_for(predicted), HAM10000.codes)
+    verdict = judge(Evidence(taxonomy=HAM10000, metrics=metrics), floor("macro_f1", threshold))
+    counts = {name: dict.fromkeys(HAM10000.codes, hits + misses) for name in ("train", "validation", "test")}
+    data: dict[str, Any] = {
+        "source": "some/<folder>",
+        "synthetic": False,
+        "fingerprint": "f1n9e2",
+        "test_set": "7e57",
+        "counts": counts,
+        "lesions": dict.fromkeys(counts, 70),
+        "quarantined": {},
+        "balanced": counts["train"],
+        "tables": {},
+    }
+    evaluation = Evaluation(
+        verdict=verdict.word,
+        gate=verdict,
+        taxonomy=HAM10000,
+        metrics=metrics,
+        calibration=CalibrationOfModel(reason="Nobody looked."),
+        operating_points=OperatingPoints(reason="Nobody looked."),
+        abstention=Abstention(reason="Nobody looked."),
+        subgroups=Subgroups(reason="Nobody looked."),
+        champion=None,
+        resamples=2000,
+        examples=ExamplesShown(right=(), wrong=()),
+        data=SplitData(**data | changes.pop("data", {})),
+        training=training_record(),
+        provenance=Provenance(lesionflow="0", code="c0de", image=None),
+        model_sha256="",
+        seed=0,
+        artifacts={},
     )
-    measured = {"taxonomy": HAM10000.model_dump(mode="json"), "metrics": metrics}
-    verdict = judge(measured, floor("macro_f1", threshold))
-    document = {
-        "verdict": verdict.verdict,
-        "gate": verdict.section(),
-        **measured,
-        "data": {"fingerprint": "f1n9e2"},
-        "training": {"seed": 3},
-        **more,
-    }  # fmt: skip
-    write_json(path, document)
-    return document
+    return evaluation.model_copy(update=changes)
+
+
+def write_evaluation(path: Path, hits: int, misses: int, threshold: float = 0.7, **changes: Any) -> dict[str, Any]:
+    """Write what `make_evaluation` makes; returns what is then in the file."""
+    make_evaluation(hits, misses, threshold, **changes).write(path)
+    return strict_json(path)
 
 
 def write_split(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:

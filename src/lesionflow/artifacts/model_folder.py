@@ -76,15 +76,6 @@ def read_labels(folder: str | Path) -> tuple[Taxonomy, int]:
     return taxonomy, decode_size
 
 
-def read_training(folder: str | Path) -> dict[str, Any]:
-    """How the model was trained: the recipe, seed, weights and versions.
-
-    Raises:
-        UserError: the folder does not say.
-    """
-    return _read_json(Path(folder) / TRAINING)
-
-
 def read_calibration(folder: str | Path) -> Calibration:
     """How to read the probabilities of a model; as they are, and without abstention, if its folder does not say.
 

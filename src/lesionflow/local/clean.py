@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from lesionflow.artifacts.summary import SUMMARY
+from lesionflow.artifacts.summary import SUMMARY, Summary
 from lesionflow.local.workspace import Workspace
 
 
@@ -53,4 +53,4 @@ def _artifacts(run: Path) -> list[str]:
     summary = run / SUMMARY
     if not summary.is_file():
         return []
-    return list(json.loads(summary.read_text(encoding="utf-8"))["artifacts"].values())
+    return list(Summary.load(summary).artifacts.values())

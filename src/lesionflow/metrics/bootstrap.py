@@ -22,10 +22,12 @@ times, for m draws of m would spread by (m - 1) / m of the variance that there i
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lesionflow.artifacts.document import Part
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -43,11 +45,11 @@ Statistic = Callable[[Weights], Samples]
 Interval = tuple[float, float] | tuple[None, None]
 
 
-class Metric(TypedDict):
-    """A metric with its 95 % interval, ready for JSON; all None where it is undefined."""
+class Metric(Part):
+    """A metric with its 95 % interval; all None where it is undefined."""
 
-    value: float | None
-    interval: Interval
+    value: float | None = None
+    interval: Interval = (None, None)
 
 
 class Bootstrap:
@@ -154,7 +156,7 @@ def wilson(value: float, samples: NDArray[np.float64], lesions: float) -> Metric
     from scipy.special import ndtri, stdtrit
 
     if not np.isfinite(value):
-        return {"value": None, "interval": (None, None)}
+        return Metric()
     value = min(max(value, 0.0), 1.0)  # a sum of many terms may be off in its last digit
     usable = samples[np.isfinite(samples)]
     variance = float(usable.var()) if len(usable) else 0.0
@@ -164,7 +166,7 @@ def wilson(value: float, samples: NDArray[np.float64], lesions: float) -> Metric
         size, z = max(1.0, value * (1 - value) / variance), float(stdtrit(max(lesions - 1, 1), 0.5 + LEVEL / 2))
     middle = (value + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size) * np.sqrt(value * (1 - value) / size + z**2 / (4 * size**2))
-    return {"value": value, "interval": (float(max(0.0, middle - half)), float(min(1.0, middle + half)))}
+    return Metric(value=value, interval=(float(max(0.0, middle - half)), float(min(1.0, middle + half))))
 
 
 def percentiles(value: float, samples: NDArray[np.float64]) -> Metric:
@@ -175,7 +177,7 @@ def percentiles(value: float, samples: NDArray[np.float64]) -> Metric:
         samples: its values in the resamples, shape (resamples,).
     """
     low, high = np.quantile(samples, (0.5 - LEVEL / 2, 0.5 + LEVEL / 2))
-    return {"value": value, "interval": (float(low), float(high))}
+    return Metric(value=value, interval=(float(low), float(high)))
 
 
 def distance(value: float, samples: NDArray[np.float64]) -> Metric:
@@ -194,4 +196,4 @@ def distance(value: float, samples: NDArray[np.float64]) -> Metric:
 
     half = float(ndtri(0.5 + LEVEL / 2) * samples.std())
     bias = max(0.0, float(samples.mean()) - value)
-    return {"value": value, "interval": (max(0.0, value - bias - half), value + half)}
+    return Metric(value=value, interval=(max(0.0, value - bias - half), value + half))

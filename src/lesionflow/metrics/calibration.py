@@ -10,11 +10,12 @@ arXiv 2012.08668). It stays biased upwards, by some 0.01 to 0.02 on 2,000 images
 """
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionflow.artifacts.document import Part
 from lesionflow.metrics.bootstrap import Bootstrap, Metric, Samples, Weights, distance, percentiles
 from lesionflow.metrics.classification import Indices, Probabilities
 
@@ -24,7 +25,7 @@ _LEAST = 1e-12  # below it a probability is rounding; without a floor one image 
 _RANGE = (0.05, 20.0)
 
 
-class Bin(TypedDict):
+class Bin(Part):
     """A point of the reliability diagram."""
 
     low: float
@@ -34,7 +35,21 @@ class Bin(TypedDict):
     confidence: float
     """Their mean."""
     accuracy: float
-    """The share of its images that were judged rightly."""
+    """The share of its images that were answered rightly."""
+
+
+class CalibrationMetrics(Part):
+    """How well probabilities are calibrated; lower is better."""
+
+    ece: Metric
+    brier: Metric
+    """Sum over the classes, 0..2 (Brier 1950)."""
+    nll: Metric
+    """Log loss, nats."""
+    class_ece: dict[str, Metric]
+    """Label -> the error of that class's probability."""
+    reliability: tuple[Bin, ...]
+    """At most 15, the least sure first."""
 
 
 def scale(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
@@ -89,7 +104,7 @@ def log_loss(labels: Indices, probabilities: Probabilities) -> float:
 
 def calibration_metrics(
     labels: Indices, probabilities: Probabilities, bootstrap: Bootstrap, classes: Sequence[str]
-) -> dict[str, Any]:
+) -> CalibrationMetrics:
     """How well the probabilities are calibrated.
 
     Args:
@@ -99,8 +114,7 @@ def calibration_metrics(
         classes: the classes' codes, in order.
 
     Returns:
-        Metrics `ece`, `brier` (sum over the classes, 0..2: Brier 1950) and `nll` (nats), `class_ece` (label ->
-        metric), and `reliability`, a list of at most 15 `Bin`. The temperature counts as given in the intervals.
+        Metrics whose intervals take the temperature as given.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     truth = np.eye(len(classes))[labels]
@@ -122,12 +136,12 @@ def calibration_metrics(
     point = {name: float(values[0]) for name, values in statistic(np.ones((1, len(labels)))).items()}
     samples = bootstrap.samples(statistic)
     errors: dict[str, Metric] = {name: distance(point[name], samples[name]) for name in gaps}
-    return {
-        "ece": errors["ece"],
+    return CalibrationMetrics(
+        ece=errors["ece"],
         **{name: percentiles(point[name], samples[name]) for name in means},
-        "class_ece": {label: errors[f"ece:{label}"] for label in classes},
-        "reliability": _reliability(bins["ece"], confidence, right),
-    }
+        class_ece={label: errors[f"ece:{label}"] for label in classes},
+        reliability=_reliability(bins["ece"], confidence, right),
+    )
 
 
 def equal_mass_bins(scores: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int64]:
@@ -144,18 +158,18 @@ def _gaps(bins: NDArray[np.int64], scores: NDArray[np.float64], happened: NDArra
     return columns
 
 
-def _reliability(bins: NDArray[np.int64], confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Bin]:
+def _reliability(bins: NDArray[np.int64], confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
     groups = [(confidence[bins == index], right[bins == index]) for index in range(int(bins.max()) + 1)]
-    return [
-        {
-            "low": float(inside.min()),
-            "high": float(inside.max()),
-            "images": len(inside),
-            "confidence": float(inside.mean()),
-            "accuracy": float(hits.mean()),
-        }
+    return tuple(
+        Bin(
+            low=float(inside.min()),
+            high=float(inside.max()),
+            images=len(inside),
+            confidence=float(inside.mean()),
+            accuracy=float(hits.mean()),
+        )
         for inside, hits in groups
-    ]
+    )
 
 
 def _losses(labels: Indices, probabilities: Probabilities) -> NDArray[np.float64]:

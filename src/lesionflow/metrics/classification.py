@@ -6,31 +6,65 @@ and is never shown under the same name: if the test set lacks a class, `macro_f1
 average is None. Nothing here is ever NaN.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from lesionflow.metrics.bootstrap import RESAMPLES, Bootstrap, Samples, Statistic, Weights
+from lesionflow.artifacts.document import Part
+from lesionflow.metrics import averages
+from lesionflow.metrics.average import Answers, Resamples
+from lesionflow.metrics.bootstrap import RESAMPLES, Bootstrap, Interval, Metric, Samples, Statistic, Weights
 
 Indices = NDArray[np.integer[Any]]
 Probabilities = NDArray[np.floating[Any]]
 
-AVERAGES: dict[str, str] = {
-    "macro_f1": "macro-F1",
-    "weighted_f1": "weighted F1",
-    "balanced_accuracy": "balanced accuracy",
-    "accuracy": "accuracy",
-    "macro_auc": "macro AUC",
-}
+AVERAGES: dict[str, str] = {name: average.title for name, average in averages.ALL.items()}
 """The averages over classes, and how they are written for people. All lie in 0..1; more is better."""
-
-MACRO = ("macro_f1", "balanced_accuracy", "macro_auc")
-"""Those in which all classes count alike."""
 
 CLASS_METRICS = ("precision", "recall", "f1", "auc")
 """What is given of each class, besides its number of images."""
+
+
+class ClassMetrics(Part):
+    """The metrics of one class; all undefined if it has no image."""
+
+    support: int = Field(ge=0)
+    """Its images."""
+    precision: Metric = Metric()
+    """0 if the class was never predicted."""
+    recall: Metric = Metric()
+    f1: Metric = Metric()
+    auc: Metric = Metric()
+    """One-vs-rest; undefined if there is no rest."""
+
+    def metric(self, name: str) -> Metric:
+        """One of CLASS_METRICS by its name."""
+        return {"precision": self.precision, "recall": self.recall, "f1": self.f1, "auc": self.auc}[name]
+
+
+class Metrics(Part):
+    """How good predictions are, every metric in 0..1 or None (see the module)."""
+
+    averages: dict[str, Metric]
+    """The AVERAGES. Each is an attribute too: `metrics.macro_f1.interval`."""
+    per_class: dict[str, ClassMetrics]
+    """By label."""
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    """Counts, row = true class, column = predicted class, without the images that `invalid_predictions` counts."""
+    missing_classes: tuple[str, ...]
+    """Labels without an image."""
+    invalid_predictions: int
+    """How many images got a probability that is not a finite number."""
+
+    def __getattr__(self, name: str) -> Metric:
+        """An average by its name."""
+        found: Mapping[str, Metric] = self.__dict__.get("averages", {})
+        if name not in found:
+            raise AttributeError(f"there is no metric {name!r}; the averages are {', '.join(found)}")
+        return found[name]
 
 
 def predicted_classes(probabilities: Probabilities) -> Indices:
@@ -43,76 +77,20 @@ def predicted_classes(probabilities: Probabilities) -> Indices:
     return np.where(usable, probabilities.argmax(axis=1), -1)
 
 
-def classification_metrics(labels: Indices, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
-    """Judge predictions against the truth.
+def classification_metrics(labels: Indices, probabilities: Probabilities, classes: Sequence[str]) -> Metrics:
+    """Hold predictions against the truth, without intervals.
 
     Args:
         labels: true class indices, shape (n,).
         probabilities: shape (n, classes).
         classes: the classes' codes, in order.
-
-    Returns:
-        A JSON-ready mapping, every metric a float in 0..1 or None (see the module):
-        the AVERAGES (macro AUC is the mean of the one-vs-rest AUCs);
-        `per_class`: label -> `precision` (0 if the class was never predicted), `recall`, `f1`, `auc`,
-        `support` (images); the first four are None for a class without images;
-        `confusion_matrix`: a row of counts per class, row = true class, column = predicted class, without the
-        rows that `invalid_predictions` counts;
-        `missing_classes`: labels without a test image;
-        `invalid_predictions`: how many images got a probability that is not a finite number.
     """
-    from sklearn import metrics
-
-    predicted = predicted_classes(probabilities)
-    usable = predicted >= 0
-    support = np.bincount(labels, minlength=len(classes))
-    missing = [label for label, count in zip(classes, support, strict=True) if count == 0]
-    cells = labels[usable] * len(classes) + predicted[usable]  # scikit-learn's confusion_matrix refuses to count none
-    matrix = np.bincount(cells, minlength=len(classes) ** 2).reshape(len(classes), len(classes))
-    per_class: dict[str, dict[str, float | None]] = {
-        label: {**dict.fromkeys(CLASS_METRICS), "support": int(count)}
-        for label, count in zip(classes, support, strict=True)
-    }
-    result: dict[str, Any] = {
-        **dict.fromkeys(AVERAGES),
-        "per_class": per_class,
-        "confusion_matrix": matrix.tolist(),
-        "missing_classes": missing,
-        "invalid_predictions": int((~usable).sum()),
-    }
-    if len(labels) == 0 or not usable.all():
-        return result
-
-    scores: Any = metrics.precision_recall_fscore_support(
-        labels,
-        predicted,
-        labels=range(len(classes)),
-        zero_division=0.0,  # pyright: ignore[reportArgumentType]
-    )
-    precision, recall, f1, _ = scores  # each of shape (classes,)
-    aucs: list[float] = []
-    for index, label in enumerate(classes):
-        if support[index]:
-            per_class[label] |= {
-                "precision": float(precision[index]),
-                "recall": float(recall[index]),
-                "f1": float(f1[index]),
-            }
-            if support[index] < len(labels):  # else there is no rest to tell it from
-                aucs.append(float(metrics.roc_auc_score(labels == index, probabilities[:, index])))
-                per_class[label]["auc"] = aucs[-1]
-    result["accuracy"] = float(metrics.accuracy_score(labels, predicted))
-    result["weighted_f1"] = float(np.average(f1, weights=support))
-    if not missing:
-        result["macro_f1"] = float(f1.mean())
-        result["balanced_accuracy"] = float(recall.mean())
-        result["macro_auc"] = float(np.mean(aucs))
-    return result
+    return _metrics(labels, probabilities, classes, {})
 
 
 def measure(
     labels: Indices, probabilities: Probabilities, lesion_ids: Sequence[str], seed: int, classes: Sequence[str]
-) -> dict[str, Any]:
+) -> Metrics:
     """`classification_metrics`, with the `intervals` of its metrics where they have any.
 
     Args:
@@ -121,18 +99,70 @@ def measure(
         lesion_ids: the lesion of each image, length n.
         seed: of the resampling.
         classes: the classes' codes, in order.
-
-    Returns:
-        The mapping of `classification_metrics` with `intervals` of the AVERAGES, `macro_f1_interval`, and
-        `precision_interval`, `recall_interval`, `f1_interval` and `auc_interval` per class; (None, None) for none.
     """
-    measured = classification_metrics(labels, probabilities, classes)
-    limits = {} if measured["invalid_predictions"] else intervals(labels, probabilities, lesion_ids, seed, classes)
-    measured["intervals"] = {name: limits.get(name, (None, None)) for name in AVERAGES}
-    measured["macro_f1_interval"] = measured["intervals"]["macro_f1"]
-    for label, entry in measured["per_class"].items():
-        entry |= {f"{name}_interval": limits.get(f"{name}:{label}", (None, None)) for name in CLASS_METRICS}
-    return measured
+    usable = (predicted_classes(probabilities) >= 0).all()
+    limits = intervals(labels, probabilities, lesion_ids, seed, classes) if usable else {}
+    return _metrics(labels, probabilities, classes, limits)
+
+
+def _metrics(
+    labels: Indices, probabilities: Probabilities, classes: Sequence[str], limits: Mapping[str, Interval]
+) -> Metrics:
+    predicted = predicted_classes(probabilities)
+    usable = predicted >= 0
+    support = np.bincount(labels, minlength=len(classes))
+    cells = labels[usable] * len(classes) + predicted[usable]  # scikit-learn's confusion_matrix refuses to count none
+    matrix = np.bincount(cells, minlength=len(classes) ** 2).reshape(len(classes), len(classes))
+    found = _values(labels, predicted, probabilities, support, classes) if len(labels) and usable.all() else {}
+
+    def metric(name: str) -> Metric:
+        return Metric(value=found.get(name), interval=limits.get(name, (None, None)))
+
+    return Metrics(
+        averages={name: metric(name) for name in AVERAGES},
+        per_class={
+            label: ClassMetrics(support=int(count), **{name: metric(f"{name}:{label}") for name in CLASS_METRICS})
+            for label, count in zip(classes, support, strict=True)
+        },
+        confusion_matrix=tuple(map(tuple, matrix.tolist())),
+        missing_classes=tuple(label for label, count in zip(classes, support, strict=True) if count == 0),
+        invalid_predictions=int((~usable).sum()),
+    )
+
+
+def _values(
+    labels: Indices,
+    predicted: Indices,
+    probabilities: Probabilities,
+    support: NDArray[np.integer[Any]],
+    classes: Sequence[str],
+) -> dict[str, float]:
+    """Every metric that is defined, named as in `intervals`; of one image or more, all with usable probabilities."""
+    from sklearn import metrics
+
+    scores: Any = metrics.precision_recall_fscore_support(
+        labels,
+        predicted,
+        labels=range(len(classes)),
+        zero_division=0.0,  # pyright: ignore[reportArgumentType]
+    )
+    precision, recall, f1, _ = scores  # each of shape (classes,)
+    found: dict[str, float] = {}
+    for index, label in enumerate(classes):
+        if support[index]:
+            found |= {
+                f"precision:{label}": float(precision[index]),
+                f"recall:{label}": float(recall[index]),
+                f"f1:{label}": float(f1[index]),
+            }
+            if support[index] < len(labels):  # else there is no rest to tell it from
+                found[f"auc:{label}"] = float(metrics.roc_auc_score(labels == index, probabilities[:, index]))
+    aucs = [found[f"auc:{label}"] for label in classes if f"auc:{label}" in found]
+    answers = Answers(labels, predicted, support, precision, recall, f1, aucs)
+    whole = bool(support.all())
+    return found | {
+        name: average.value(answers) for name, average in averages.ALL.items() if whole or not average.macro
+    }
 
 
 def intervals(
@@ -169,9 +199,10 @@ def intervals(
         lesions[f"precision:{label}"] = bootstrap.lesions_of(predicted == index)
     # The variance of a mean of k shares of m_i lesions each is p (1 - p) / k^2 * sum(1 / m_i).
     if all(held := [lesions[f"recall:{label}"] for label in classes]):
-        lesions |= dict.fromkeys(MACRO, len(classes) ** 2 / sum(1 / count for count in held))
+        macro = [name for name, average in averages.ALL.items() if average.macro]
+        lesions |= dict.fromkeys(macro, len(classes) ** 2 / sum(1 / count for count in held))
     metrics = bootstrap.metrics(class_statistic(labels, probabilities, classes), lesions)
-    limits = {name: metric["interval"] for name, metric in metrics.items()}
+    limits = {name: metric.interval for name, metric in metrics.items()}
     return {name: interval for name, interval in limits.items() if interval[0] is not None}
 
 
@@ -183,12 +214,12 @@ def class_statistic(labels: Indices, probabilities: Probabilities, classes: Sequ
         probabilities: finite, shape (n, classes).
         classes: the classes' codes, in order.
     """
-    counted = confusion_statistic(labels, predicted_classes(probabilities), classes)
+    cells = _cells(labels, predicted_classes(probabilities), len(classes))
 
     def statistic(weights: Weights) -> Samples:
         ranked = [weighted_auc(weights, labels == k, probabilities[:, k]) for k in range(len(classes))]
         by_class = {f"auc:{label}": auc for label, auc in zip(classes, ranked, strict=True)}
-        return counted(weights) | {"macro_auc": np.mean(ranked, axis=0)} | by_class
+        return _samples(_resamples(weights, cells, len(classes), ranked), classes) | by_class
 
     return statistic
 
@@ -201,29 +232,39 @@ def confusion_statistic(labels: Indices, predicted: Indices, classes: Sequence[s
         predicted: likewise.
         classes: the classes' codes, in order.
     """
-    count = len(classes)
-    cells = np.eye(count**2)[labels * count + predicted]
+    cells = _cells(labels, predicted, len(classes))
+    return lambda weights: _samples(_resamples(weights, cells, len(classes), []), classes)
 
-    def statistic(weights: Weights) -> Samples:
-        counts = (weights @ cells).reshape(-1, count, count)
-        support, claimed = counts.sum(axis=2), counts.sum(axis=1)  # (resamples, classes)
-        hits = np.diagonal(counts, axis1=1, axis2=2)
-        with np.errstate(invalid="ignore"):
-            recall = hits / support
-            precision = hits / claimed
-        f1 = np.where(support > 0, 2 * hits / np.maximum(support + claimed, 1), np.nan)
-        samples: Samples = {
-            "macro_f1": f1.mean(axis=1),
-            "weighted_f1": np.nansum(f1 * support, axis=1) / support.sum(axis=1),
-            "balanced_accuracy": recall.mean(axis=1),
-            "accuracy": hits.sum(axis=1) / support.sum(axis=1),
-        }
-        for name, values in {"precision": precision, "recall": recall, "f1": f1}.items():
-            present = np.where(support > 0, values, np.nan)
-            samples |= {f"{name}:{label}": present[:, index] for index, label in enumerate(classes)}
-        return samples
 
-    return statistic
+def _cells(labels: Indices, predicted: Indices, classes: int) -> NDArray[np.float64]:
+    """The cell of the confusion matrix that each image is in, as a 1 in its row: shape (n, classes * classes)."""
+    return np.eye(classes**2)[labels * classes + predicted]
+
+
+def _resamples(
+    weights: Weights, cells: NDArray[np.float64], classes: int, aucs: Sequence[NDArray[np.float64]]
+) -> Resamples:
+    counts = (weights @ cells).reshape(-1, classes, classes)
+    support, claimed = counts.sum(axis=2), counts.sum(axis=1)  # (resamples, classes)
+    hits = np.diagonal(counts, axis1=1, axis2=2)
+    with np.errstate(invalid="ignore"):
+        recall = hits / support
+        precision = hits / claimed
+    f1 = np.where(support > 0, 2 * hits / np.maximum(support + claimed, 1), np.nan)
+    return Resamples(support, claimed, hits, precision, recall, f1, aucs)
+
+
+def _samples(resamples: Resamples, classes: Sequence[str]) -> Samples:
+    """The averages and, where a resample has the class, its metrics; without what needs AUCs that there are not."""
+    samples: Samples = {
+        name: average.resampled(resamples)
+        for name, average in averages.ALL.items()
+        if resamples.aucs or not average.ranking
+    }
+    for name, values in {"precision": resamples.precision, "recall": resamples.recall, "f1": resamples.f1}.items():
+        present = np.where(resamples.support > 0, values, np.nan)
+        samples |= {f"{name}:{label}": present[:, index] for index, label in enumerate(classes)}
+    return samples
 
 
 def weighted_auc(weights: Weights, positive: NDArray[np.bool_], scores: Probabilities) -> NDArray[np.float64]:

@@ -11,22 +11,77 @@ test lesions, not in the choice.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionflow.metrics.bootstrap import Bootstrap
+from lesionflow.artifacts.document import Part
+from lesionflow.metrics.bootstrap import Bootstrap, Metric
 from lesionflow.metrics.classification import Indices, Probabilities, weighted_auc
 from lesionflow.taxonomy import Taxonomy
 
-TARGETS: tuple[tuple[str, float], ...] = (
+Target = Literal["specificity", "sensitivity"]
+
+TARGETS: tuple[tuple[Target, float], ...] = (
     ("specificity", 0.9),
     ("specificity", 0.95),
     ("sensitivity", 0.9),
     ("sensitivity", 0.95),
 )
 """What the validation images must reach, and by how much."""
+
+
+class Rates(Part):
+    """Both rates of the validation images at a threshold."""
+
+    sensitivity: float
+    specificity: float
+
+
+class RatesOnTest(Part):
+    """What the test images come to at a threshold."""
+
+    sensitivity: Metric
+    specificity: Metric
+    ppv: Metric
+    """The share of rightly positive answers; like `npv`, it holds for the share of positives in this test set only."""
+    npv: Metric
+
+    def metric(self, name: str) -> Metric:
+        """One of them by its name."""
+        return {"sensitivity": self.sensitivity, "specificity": self.specificity, "ppv": self.ppv, "npv": self.npv}[
+            name
+        ]
+
+
+class ChosenPoint(Part):
+    """A threshold that the validation images chose."""
+
+    target: Target
+    at_least: float
+    threshold: float | None = None
+    """None with a `reason` if validation gives none."""
+    reason: str | None = None
+    validation: Rates | None = None
+    test: RatesOnTest | None = None
+
+
+class QuestionMetrics(Part):
+    """A yes-or-no question, asked of the test images."""
+
+    classes: tuple[str, ...]
+    """Those for which the answer is yes."""
+    positives: int
+    """Test images; so are `negatives`."""
+    negatives: int
+    auc: Metric
+    points: tuple[ChosenPoint, ...]
+    """One for each of TARGETS."""
+
+    def point(self, target: str, at_least: float) -> ChosenPoint | None:
+        """The point of a target; None if there is none."""
+        return next((each for each in self.points if (each.target, each.at_least) == (target, at_least)), None)
 
 
 def ask(columns: Sequence[int], labels: Indices, probabilities: Probabilities) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -68,7 +123,7 @@ def operating_points(
     probabilities: Probabilities,
     bootstrap: Bootstrap,
     taxonomy: Taxonomy,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, QuestionMetrics]:
     """The questions of a taxonomy on the test images.
 
     Args:
@@ -79,27 +134,24 @@ def operating_points(
         taxonomy: of the classes; without malignant ones there is no question.
 
     Returns:
-        Question -> `classes`, `positives` and `negatives` (test images), metric `auc`, and `points`: for each of
-        TARGETS `target`, `at_least`, `threshold` (None with a `reason` if validation gives none), `validation`
-        (`sensitivity` and `specificity` there) and `test` (metrics `sensitivity`, `specificity`, `ppv`, `npv`;
-        the last two hold for the share of positives in this test set only).
+        Question -> what the test images come to.
     """
-    result: dict[str, dict[str, Any]] = {}
+    result: dict[str, QuestionMetrics] = {}
     for question, classes in taxonomy.questions.items():
         columns = [taxonomy.index[code] for code in classes]
         positive, scores = ask(columns, labels, probabilities)
         chosen = None if validation is None else ask(columns, *validation)
-        result[question] = {
-            "classes": list(classes),
-            "positives": int(positive.sum()),
-            "negatives": int((~positive).sum()),
-            "auc": auc_metric(positive, scores, bootstrap),
-            "points": [_point(chosen, target, least, positive, scores, bootstrap) for target, least in TARGETS],
-        }
+        result[question] = QuestionMetrics(
+            classes=classes,
+            positives=int(positive.sum()),
+            negatives=int((~positive).sum()),
+            auc=auc_metric(positive, scores, bootstrap),
+            points=tuple(_point(chosen, target, least, positive, scores, bootstrap) for target, least in TARGETS),
+        )
     return result
 
 
-def auc_metric(positive: NDArray[np.bool_], scores: NDArray[np.float64], bootstrap: Bootstrap) -> Any:
+def auc_metric(positive: NDArray[np.bool_], scores: NDArray[np.float64], bootstrap: Bootstrap) -> Metric:
     """The area under the ROC curve as a metric, None where an answer does not occur."""
     lesions = min(bootstrap.lesions_of(positive), bootstrap.lesions_of(~positive))
     return bootstrap.metrics(lambda weights: {"auc": weighted_auc(weights, positive, scores)}, {"auc": lesions})["auc"]
@@ -107,23 +159,26 @@ def auc_metric(positive: NDArray[np.bool_], scores: NDArray[np.float64], bootstr
 
 def _point(
     chosen: tuple[NDArray[Any], NDArray[Any]] | None,
-    target: str,
+    target: Target,
     least: float,
     positive: NDArray[np.bool_],
     scores: NDArray[np.float64],
     bootstrap: Bootstrap,
-) -> dict[str, Any]:
-    point = {"target": target, "at_least": least, "threshold": None, "reason": None, "validation": None, "test": None}
+) -> ChosenPoint:
     if chosen is None:
-        return point | {"reason": "The probabilities of the validation images are unusable."}
+        return ChosenPoint(
+            target=target, at_least=least, reason="The probabilities of the validation images are unusable."
+        )
     truth, validation_scores = chosen
     if truth.all() or not truth.any():
-        return point | {"reason": f"The validation images are all {'positive' if truth.all() else 'negative'}."}
+        reason = f"The validation images are all {'positive' if truth.all() else 'negative'}."
+        return ChosenPoint(target=target, at_least=least, reason=reason)
     threshold = choose_threshold(truth, validation_scores, target, least)
     if not np.isfinite(threshold):
-        return point | {"reason": "No threshold is specific enough on the validation images."}
+        reason = "No threshold is specific enough on the validation images."
+        return ChosenPoint(target=target, at_least=least, reason=reason)
     yes, said = validation_scores >= threshold, scores >= threshold
-    rates = {"sensitivity": float(yes[truth].mean()), "specificity": float((~yes)[~truth].mean())}
+    rates = Rates(sensitivity=float(yes[truth].mean()), specificity=float((~yes)[~truth].mean()))
     test = bootstrap.shares(
         {
             "sensitivity": (said, positive),
@@ -132,4 +187,4 @@ def _point(
             "npv": (~positive, ~said),
         }
     )
-    return point | {"threshold": threshold, "validation": rates, "test": test}
+    return ChosenPoint(target=target, at_least=least, threshold=threshold, validation=rates, test=RatesOnTest(**test))

@@ -1,20 +1,17 @@
 """Which of two models is better, judged on the same images."""
 
 from collections.abc import Collection, Sequence
-from typing import TypedDict
 
 import numpy as np
 
-from lesionflow.metrics.bootstrap import LEVEL, RESAMPLES, Bootstrap, Interval, Samples, Weights
+from lesionflow.metrics.bootstrap import LEVEL, RESAMPLES, Bootstrap, Metric, Samples, Weights
 from lesionflow.metrics.classification import AVERAGES, Indices, Probabilities, class_statistic
 
 
-class Difference(TypedDict):
+class Difference(Metric):
     """First minus second, with its 95 % interval and how surprising it were between equals; None if undefined."""
 
-    value: float | None
-    interval: Interval
-    p: float | None
+    p: float | None = None
 
 
 def paired_differences(
@@ -63,9 +60,9 @@ def _difference(value: float, samples: np.ndarray) -> Difference:
     from scipy.special import ndtr, ndtri
 
     if not np.isfinite(value):
-        return {"value": None, "interval": (None, None), "p": None}
+        return Difference()
     error = float(np.nanstd(samples))
     half = float(ndtri(0.5 + LEVEL / 2)) * error
     # No spread: two copies of one model, or too few lesions to tell anything by.
     p = float(2 * ndtr(-abs(value) / error)) if error > 1e-9 else 1.0
-    return {"value": value, "interval": (value - half, value + half), "p": p}
+    return Difference(value=value, interval=(value - half, value + half), p=p)

@@ -10,16 +10,52 @@ error rate of all. Half is a convention that keeps as many images as a gain wort
 what an error and a second look cost reads the threshold off the curve.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionflow.metrics.bootstrap import Bootstrap, Samples, Weights
+from lesionflow.artifacts.document import Part
+from lesionflow.metrics.bootstrap import Bootstrap, Metric, Samples, Weights
 from lesionflow.metrics.classification import Indices, Probabilities
 
 LEAST_ERRORS = 20  # on validation; half of fewer cannot be told from chance
 POINTS = 200
+
+
+class Curve(Part):
+    """Risk against coverage at at most 200 thresholds, the highest first: three lists of equal length."""
+
+    threshold: tuple[float, ...]
+    coverage: tuple[float, ...]
+    risk: tuple[float, ...]
+
+
+class OnValidation(Part):
+    """What the validation images come to at the threshold."""
+
+    coverage: float
+    risk: float
+    risk_of_all: float
+
+
+class OnTest(Part):
+    """What the test images come to at the threshold."""
+
+    coverage: Metric
+    risk: Metric
+
+
+class Abstention(Part):
+    """What is gained by leaving the unsure images to a person."""
+
+    threshold: float | None = None
+    """The suggested one; None with a `reason` if there is none."""
+    reason: str | None = None
+    validation: OnValidation | None = None
+    test: OnTest | None = None
+    risk_of_all: Metric | None = None
+    """Of the test images, as are the next two; None if their probabilities are unusable."""
+    aurc: Metric | None = None
+    curve: Curve | None = None
 
 
 def choose_threshold(right: NDArray[np.bool_], confidence: NDArray[np.float64]) -> float | None:
@@ -42,7 +78,7 @@ def abstention(
     labels: Indices,
     probabilities: Probabilities,
     bootstrap: Bootstrap,
-) -> dict[str, Any]:
+) -> Abstention:
     """Risk and coverage on the test images, and the suggested threshold.
 
     Args:
@@ -50,38 +86,47 @@ def abstention(
         labels: true class indices of the test images, shape (n,), n >= 1.
         probabilities: of the test images, finite, shape (n, classes).
         bootstrap: over their lesions.
-
-    Returns:
-        `threshold` (None with a `reason` if validation supports none), `validation` (`coverage`, `risk` and
-        `risk_of_all` there), `test` (metrics `coverage` and `risk` at the threshold), metrics `risk_of_all` and
-        `aurc` of the test images, and `curve`: lists `threshold`, `coverage` and `risk` of at most 200 points.
     """
-    right, confidence = _judged(labels, probabilities)
+    right, confidence = _answered(labels, probabilities)
     everything = np.ones(len(labels), bool)
-    result: dict[str, Any] = {"threshold": None, "reason": None, "validation": None, "test": None}
-    result |= bootstrap.shares({"risk_of_all": (~right, everything)})
-    result |= {"aurc": _aurc(right, confidence, bootstrap), "curve": _points(right, confidence)}
+    threshold, on_validation, reason = _suggestion(validation)
+    test = None
+    if threshold is not None:
+        sees = confidence >= threshold
+        test = OnTest(**bootstrap.shares({"coverage": (sees, everything), "risk": (~right, sees)}))
+    return Abstention(
+        threshold=threshold,
+        reason=reason,
+        validation=on_validation,
+        test=test,
+        risk_of_all=bootstrap.shares({"risk_of_all": (~right, everything)})["risk_of_all"],
+        aurc=_aurc(right, confidence, bootstrap),
+        curve=_points(right, confidence),
+    )
+
+
+def _suggestion(
+    validation: tuple[Indices, Probabilities] | None,
+) -> tuple[float | None, OnValidation | None, str | None]:
+    """The threshold and what the validation images come to at it, or why there is none."""
     if validation is None:
-        return result | {"reason": "The probabilities of the validation images are unusable."}
-    known, sure = _judged(*validation)
-    errors = int((~known).sum())
+        return None, None, "The probabilities of the validation images are unusable."
+    right, confidence = _answered(*validation)
+    errors = int((~right).sum())
     if errors < LEAST_ERRORS:
         reason = f"Only {errors} validation images are misjudged; to choose a threshold takes {LEAST_ERRORS} or more."
-        return result | {"reason": reason}
-    threshold = choose_threshold(known, sure)
+        return None, None, reason
+    threshold = choose_threshold(right, confidence)
     if threshold is None:
-        return result | {"reason": "No threshold halves the error rate of the validation images."}
-    kept, sees = sure >= threshold, confidence >= threshold
-    rates = {
-        "coverage": float(kept.mean()),
-        "risk": float((~known)[kept].mean()),
-        "risk_of_all": float((~known).mean()),
-    }
-    test = bootstrap.shares({"coverage": (sees, everything), "risk": (~right, sees)})
-    return result | {"threshold": threshold, "validation": rates, "test": test}
+        return None, None, "No threshold halves the error rate of the validation images."
+    kept = confidence >= threshold
+    reached = OnValidation(
+        coverage=float(kept.mean()), risk=float((~right)[kept].mean()), risk_of_all=float((~right).mean())
+    )
+    return threshold, reached, None
 
 
-def _judged(labels: Indices, probabilities: Probabilities) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def _answered(labels: Indices, probabilities: Probabilities) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     return probabilities.argmax(axis=1) == labels, probabilities.max(axis=1).astype(np.float64)
 
 
@@ -100,14 +145,14 @@ def _ends(ordered: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.flatnonzero(np.append(np.diff(ordered) != 0, True)).astype(np.int64)
 
 
-def _points(right: NDArray[np.bool_], confidence: NDArray[np.float64]) -> dict[str, list[float]]:
+def _points(right: NDArray[np.bool_], confidence: NDArray[np.float64]) -> Curve:
     curve = np.stack(_curve(right, confidence))
     kept = np.unique(np.linspace(0, curve.shape[1] - 1, POINTS).round().astype(int))
-    threshold, coverage, risk = curve[:, kept].tolist()
-    return {"threshold": threshold, "coverage": coverage, "risk": risk}
+    threshold, coverage, risk = map(tuple, curve[:, kept].tolist())
+    return Curve(threshold=threshold, coverage=coverage, risk=risk)
 
 
-def _aurc(right: NDArray[np.bool_], confidence: NDArray[np.float64], bootstrap: Bootstrap) -> Any:
+def _aurc(right: NDArray[np.bool_], confidence: NDArray[np.float64], bootstrap: Bootstrap) -> Metric:
     order = np.argsort(-confidence, kind="stable")
     ends = _ends(confidence[order])
     wrong = ~right[order]

@@ -1,17 +1,21 @@
 """Everything beyond the point metrics that an evaluation says: one set of draws for all of it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from pydantic import Field
 
+from lesionflow.artifacts.document import Part
 from lesionflow.metrics.bootstrap import Bootstrap
-from lesionflow.metrics.calibration import calibration_metrics, fit_temperature, log_loss, scale
+from lesionflow.metrics.calibration import CalibrationMetrics, calibration_metrics, fit_temperature, log_loss, scale
 from lesionflow.metrics.classification import Indices, Probabilities, predicted_classes
-from lesionflow.metrics.operating_points import operating_points
-from lesionflow.metrics.selective_prediction import abstention
-from lesionflow.metrics.subgroups import subgroups
+from lesionflow.metrics.operating_points import QuestionMetrics, operating_points
+from lesionflow.metrics.selective_prediction import Abstention, abstention
+from lesionflow.metrics.subgroups import Grouping, subgroups
 from lesionflow.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MALIGNANT_POINT = ("sensitivity", 0.9)
 """The operating point of "malignant" at which groups are compared: few cancers missed comes first."""
@@ -38,9 +42,60 @@ class Judged:
         return int((predicted_classes(self.probabilities) < 0).sum())
 
 
-def statistics(
-    test: Judged, validation: Judged, metadata: pd.DataFrame, seed: int, taxonomy: Taxonomy
-) -> dict[str, Any]:
+class TemperatureFit(Part):
+    """The validation images before and after temperature scaling."""
+
+    images: int
+    nll_before: float
+    """Log loss, nats; so is the next."""
+    nll_after: float
+
+
+class CalibrationOfModel(Part):
+    """Whether a model's probabilities mean what they say."""
+
+    temperature: float | None = None
+    """None with a `reason` if the validation images give none."""
+    reason: str | None = None
+    validation: TemperatureFit | None = None
+    before: CalibrationMetrics | None = None
+    """Of the test images, as the model gave the probabilities; None if they are unusable."""
+    after: CalibrationMetrics | None = None
+    """Likewise, scaled; None if there is no temperature."""
+
+    @property
+    def served(self) -> CalibrationMetrics | None:
+        """Of the probabilities as an exported model gives them."""
+        return self.before if self.temperature is None else self.after
+
+
+class OperatingPoints(Part):
+    """Yes-or-no questions at thresholds that the validation images chose."""
+
+    reason: str | None = None
+    """Why there are none."""
+    questions: dict[str, QuestionMetrics] = Field(default_factory=dict[str, QuestionMetrics])
+
+
+class Subgroups(Part):
+    """Whether it is as good for everybody."""
+
+    reason: str | None = None
+    """Why there is nothing."""
+    by: dict[str, Grouping] = Field(default_factory=dict[str, Grouping])
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Where a part cannot be computed, its `reason` is a sentence and its metrics are None."""
+
+    calibration: CalibrationOfModel
+    operating_points: OperatingPoints
+    abstention: Abstention
+    subgroups: Subgroups
+
+
+def statistics(test: Judged, validation: Judged, metadata: "pd.DataFrame", seed: int, taxonomy: Taxonomy) -> Statistics:
     """Calibration, operating points, abstention and subgroups of the test images.
 
     Temperature and thresholds are chosen on the validation images. Where there is a temperature, everything but
@@ -52,48 +107,38 @@ def statistics(
         metadata: the columns of the images artifact, one row per test image, in their order.
         seed: of the bootstrap.
         taxonomy: of the classes; without malignant ones there are no operating points.
-
-    Returns:
-        `calibration`, `operating_points`, `abstention` and `subgroups`, ready for JSON once `files.finite` has
-        been over it. Where a part cannot be computed, its `reason` is a sentence and its metrics are None.
     """
     if test.invalid:
         reason = _INVALID.format(count=test.invalid, subset="test")
-        return {
-            "calibration": _calibration(None, reason),
-            "operating_points": {"reason": reason, "questions": {}},
-            "abstention": {"threshold": None, "reason": reason},
-            "subgroups": {"reason": reason, "by": {}},
-        }
+        return Statistics(
+            CalibrationOfModel(reason=reason),
+            OperatingPoints(reason=reason),
+            Abstention(reason=reason),
+            Subgroups(reason=reason),
+        )
     bootstrap = Bootstrap(test.lesion_ids, seed, strata=test.labels)
     temperature, reason = _temperature(validation)
     before = calibration_metrics(test.labels, test.probabilities, bootstrap, taxonomy.codes)
-    calibration = _calibration(temperature, reason) | {"before": before}
-    probabilities = test.probabilities
+    probabilities, after, fit = test.probabilities, None, None
     chosen = None if validation.invalid or not len(validation.labels) else (validation.labels, validation.probabilities)
     if temperature is not None:
         scaled = scale(validation.probabilities, temperature)
         probabilities, chosen = scale(test.probabilities, temperature), (validation.labels, scaled)
-        calibration["after"] = calibration_metrics(test.labels, probabilities, bootstrap, taxonomy.codes)
-        calibration["validation"] = {
-            "images": len(validation.labels),
-            "nll_before": log_loss(validation.labels, validation.probabilities),
-            "nll_after": log_loss(validation.labels, scaled),
-        }
+        after = calibration_metrics(test.labels, probabilities, bootstrap, taxonomy.codes)
+        fit = TemperatureFit(
+            images=len(validation.labels),
+            nll_before=log_loss(validation.labels, validation.probabilities),
+            nll_after=log_loss(validation.labels, scaled),
+        )
     questions = operating_points(chosen, test.labels, probabilities, bootstrap, taxonomy)
-    points = questions["malignant"]["points"] if taxonomy.malignant else []
-    thresholds = {(point["target"], point["at_least"]): point["threshold"] for point in points}
-    groups = subgroups(metadata, test.labels, probabilities, thresholds.get(MALIGNANT_POINT), bootstrap, taxonomy)
-    return {
-        "calibration": calibration,
-        "operating_points": {"reason": None, "questions": questions},
-        "abstention": abstention(chosen, test.labels, probabilities, bootstrap),
-        "subgroups": {"reason": None, "by": groups},
-    }
-
-
-def _calibration(temperature: float | None, reason: str | None) -> dict[str, Any]:
-    return {"temperature": temperature, "reason": reason, "validation": None, "before": None, "after": None}
+    point = questions["malignant"].point(*MALIGNANT_POINT) if taxonomy.malignant else None
+    groups = subgroups(metadata, test.labels, probabilities, point and point.threshold, bootstrap, taxonomy)
+    return Statistics(
+        CalibrationOfModel(temperature=temperature, reason=reason, validation=fit, before=before, after=after),
+        OperatingPoints(questions=questions),
+        abstention(chosen, test.labels, probabilities, bootstrap),
+        Subgroups(by=groups),
+    )
 
 
 def _temperature(validation: Judged) -> tuple[float | None, str | None]:

@@ -8,16 +8,19 @@ is then wider than 0.2, so 0.7 and 0.9 look alike. (For a firm statement Vergouw
 doi 10.1016/j.jclinepi.2004.06.017, ask for 100 with and 100 without the disease.)
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from lesionflow.metrics.bootstrap import Bootstrap, Samples, Weights
+from lesionflow.artifacts.document import Part
+from lesionflow.metrics.bootstrap import Bootstrap, Metric, Samples, Weights
 from lesionflow.metrics.classification import Indices, Probabilities, weighted_auc
 from lesionflow.metrics.operating_points import ask
 from lesionflow.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEAST_LESIONS = 50
 UNKNOWN = "unknown"
@@ -40,7 +43,37 @@ COLUMNS = {"sex": "sex", "age": "age", "localization": "localization", "source":
 """What groups are formed by -> the column of the images' metadata."""
 
 
-def groups_of(metadata: pd.DataFrame, by: str) -> list[str]:
+class MetricOfGroup(Metric):
+    """A metric of a group."""
+
+    lesions: int
+    """That it rests on: of the rarer side or class."""
+    too_small: bool
+    """Whether these are too few to judge by it."""
+
+
+class Group(Part):
+    """The test images of one group."""
+
+    group: str
+    images: int
+    lesions: int
+    malignant_lesions: int | None
+    """None where the taxonomy does not say which classes are malignant."""
+    too_small: bool
+    metrics: dict[str, MetricOfGroup]
+    """METRICS and perhaps MALIGNANT_METRICS; `balanced_accuracy` is None unless all classes occur."""
+
+
+class Grouping(Part):
+    """The groups by one thing that the metadata says."""
+
+    groups: tuple[Group, ...] = ()
+    reason: str | None = None
+    """Why there are none."""
+
+
+def groups_of(metadata: "pd.DataFrame", by: str) -> list[str]:
     """The group of each image; "unknown" where the metadata does not say.
 
     Args:
@@ -57,13 +90,13 @@ def groups_of(metadata: pd.DataFrame, by: str) -> list[str]:
 
 
 def subgroups(
-    metadata: pd.DataFrame,
+    metadata: "pd.DataFrame",
     labels: Indices,
     probabilities: Probabilities,
     threshold: float | None,
     bootstrap: Bootstrap,
     taxonomy: Taxonomy,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Grouping]:
     """The metrics of each group.
 
     Args:
@@ -75,36 +108,31 @@ def subgroups(
         taxonomy: of the classes.
 
     Returns:
-        Key of COLUMNS -> `groups`, and a `reason` if there are none. A group has `group`, `images`, `lesions`,
-        `malignant_lesions`, `too_small`, and `metrics`: `accuracy`, `balanced_accuracy` (None unless all
-        classes occur), `malignant_auc`, `malignant_sensitivity` and `malignant_specificity` (at the threshold),
-        each a metric with the `lesions` it rests on (of the rarer side or class) and `too_small`. Without malignant
-        classes, `malignant_lesions` is None and the last three metrics are left out.
+        Key of COLUMNS -> its groups. Sensitivity and specificity are those at the threshold.
     """
-    result: dict[str, dict[str, Any]] = {}
+    result: dict[str, Grouping] = {}
     malignant, scores = ask([taxonomy.index[code] for code in taxonomy.malignant], labels, probabilities)
     right = probabilities.argmax(axis=1) == labels
     for by, column in COLUMNS.items():
         names = np.array(groups_of(metadata, by), dtype=str)
         if set(names) == {UNKNOWN}:
-            result[by] = {"groups": [], "reason": f"The metadata has no {column} of the test images."}
+            result[by] = Grouping(reason=f"The metadata has no {column} of the test images.")
             continue
         masks = {name: names == name for name in _ordered(names, by)}
         metrics = _metrics(masks, labels, right, malignant, scores, threshold, bootstrap, taxonomy)
-        result[by] = {
-            "groups": [
-                {
-                    "group": name,
-                    "images": int(mask.sum()),
-                    "lesions": bootstrap.lesions_of(mask),
-                    "malignant_lesions": bootstrap.lesions_of(mask & malignant) if taxonomy.malignant else None,
-                    "too_small": bootstrap.lesions_of(mask) < LEAST_LESIONS,
-                    "metrics": metrics[name],
-                }
+        result[by] = Grouping(
+            groups=tuple(
+                Group(
+                    group=name,
+                    images=int(mask.sum()),
+                    lesions=bootstrap.lesions_of(mask),
+                    malignant_lesions=bootstrap.lesions_of(mask & malignant) if taxonomy.malignant else None,
+                    too_small=bootstrap.lesions_of(mask) < LEAST_LESIONS,
+                    metrics=metrics[name],
+                )
                 for name, mask in masks.items()
-            ],
-            "reason": None,
-        }
+            )
+        )
     return result
 
 
@@ -130,8 +158,8 @@ def _metrics(
     threshold: float | None,
     bootstrap: Bootstrap,
     taxonomy: Taxonomy,
-) -> dict[str, dict[str, Any]]:
-    """Group -> metric -> value, interval, lesions, too_small; one pass over the resamples for all groups."""
+) -> dict[str, dict[str, MetricOfGroup]]:
+    """Group -> metric -> what it came to; one pass over the resamples for all groups."""
     said = scores >= (np.inf if threshold is None else threshold)
     undefined = np.zeros(len(labels), bool)
     shares: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]] = {}
@@ -159,10 +187,14 @@ def _metrics(
         return samples
 
     found = bootstrap.shares(shares) | bootstrap.metrics(statistic, lesions)
-    result: dict[str, dict[str, Any]] = {name: {} for name in masks}
+    result: dict[str, dict[str, MetricOfGroup]] = {name: {} for name in masks}
     for name in masks:
         for metric in (*METRICS, *(MALIGNANT_METRICS if taxonomy.malignant else ())):
-            rests_on = lesions[f"{name}:{metric}"]
-            size = {"lesions": rests_on, "too_small": rests_on < LEAST_LESIONS}
-            result[name][metric] = {**found[f"{name}:{metric}"], **size}
+            of_group, rests_on = found[f"{name}:{metric}"], lesions[f"{name}:{metric}"]
+            result[name][metric] = MetricOfGroup(
+                value=of_group.value,
+                interval=of_group.interval,
+                lesions=rests_on,
+                too_small=rests_on < LEAST_LESIONS,
+            )
     return result

@@ -35,8 +35,8 @@ class Compared:
             cells = [format_metric(found.metrics[0][name])]
             for metrics, differences in zip(found.metrics[1:], found.differences, strict=True):
                 difference = differences[name]
-                low, high = difference["interval"]
-                shown = "n/a" if difference["value"] is None else f"{difference['value']:+.3f}"
+                low, high = difference.interval
+                shown = "n/a" if difference.value is None else f"{difference.value:+.3f}"
                 cells += [
                     format_metric(metrics[name]),
                     shown + ("" if low is None else f" ({low:+.3f} to {high:+.3f})"),

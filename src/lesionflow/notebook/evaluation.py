@@ -4,12 +4,11 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from lesionflow.artifacts.evaluation import read_evaluation
-from lesionflow.artifacts.summary import SUMMARY
+from lesionflow.artifacts.evaluation import Evaluation
+from lesionflow.artifacts.summary import SUMMARY, Summary
 from lesionflow.components.evaluate.evaluate import evaluate as run_evaluate
 from lesionflow.errors import UserError
 from lesionflow.notebook.markup import Page, shown_path, table
@@ -19,7 +18,6 @@ from lesionflow.notebook.storing import stored
 from lesionflow.notebook.subsets import Subset
 from lesionflow.policy import Policy as GatePolicy
 from lesionflow.policy import load_policy
-from lesionflow.runtime.files import write_json
 from lesionflow.verdict import Verdict, judge
 
 
@@ -31,14 +29,14 @@ class Evaluated:
     """evaluation.json, report.html, scores.parquet, model_card.md."""
 
     @cached_property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Evaluation:
         """All of it, as the step writes it."""
-        return read_evaluation(self.folder / "evaluation.json")
+        return Evaluation.load(self.folder / "evaluation.json")
 
     @cached_property
     def metrics(self) -> Metrics:
         """With their intervals over lesions."""
-        return metrics_of(self.document["metrics"])
+        return metrics_of(self.document.metrics)
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -72,13 +70,13 @@ class Judgement:
     @property
     def passed(self) -> bool:
         """Whether every clause holds and the metrics can be trusted."""
-        return not self.verdict.reasons
+        return self.verdict.passed
 
     def __bool__(self) -> bool:
         return self.passed
 
     def __repr__(self) -> str:
-        return " ".join((self.verdict.verdict, *self.verdict.reasons))
+        return " ".join((self.verdict.word, *self.verdict.reasons))
 
     def _repr_html_(self) -> str:
         rows = [("✓" if clause.held else "✗", clause.text) for clause in self.verdict.clauses]
@@ -90,7 +88,7 @@ class Policy(GatePolicy):
 
     def judge(self, evaluation: Evaluated) -> Judgement:
         """Judge what was measured, whatever policy it was evaluated by."""
-        return Judgement(judge(evaluation.document, self))
+        return Judgement(judge(evaluation.document.evidence, self))
 
 
 def evaluate(model: Model, test: Subset, *, policy: GatePolicy | str = "default", seed: int = 0) -> Evaluated:
@@ -134,8 +132,16 @@ def evaluate(model: Model, test: Subset, *, policy: GatePolicy | str = "default"
             seed=seed,
         )
         # As in the folder of a run, so that `lesionflow compare` takes this one too.
-        found = read_evaluation(into / "evaluation.json")
-        kept = {name: found[name] for name in ("verdict", "gate", "data", "training", "artifacts", "seed")}
-        write_json(into / SUMMARY, {"status": found["verdict"], **kept})
+        found = Evaluation.load(into / "evaluation.json")
+        Summary(
+            verdict=found.verdict,
+            status="passed" if found.gate.passed else "refused",
+            gate=found.gate,
+            metrics=found.metrics,
+            data=found.data,
+            training=found.training,
+            artifacts=found.artifacts,
+            seed=found.seed,
+        ).write(into / SUMMARY)
 
     return Evaluated(stored(split.folder.parent, "evaluate", inputs, write))

@@ -1,15 +1,16 @@
 """Metrics with their intervals, as objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from lesionflow.errors import UserError
+from lesionflow.metrics.bootstrap import Metric
 from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS, format_metric
+from lesionflow.metrics.classification import Metrics as MeasuredMetrics
 from lesionflow.metrics.classification import measure as measure_predictions
 from lesionflow.notebook.markup import table
 from lesionflow.taxonomy import HAM10000
@@ -23,6 +24,11 @@ class Estimate:
     """None where it is undefined: a class without images, say."""
     interval: tuple[float, float] | tuple[None, None]
     """Its 95 % interval, by a bootstrap over lesions."""
+
+    @classmethod
+    def of(cls, metric: Metric) -> "Estimate":
+        """A metric of an evaluation."""
+        return cls(metric.value, metric.interval)
 
     def __float__(self) -> float:
         return float("nan") if self.value is None else self.value
@@ -49,20 +55,25 @@ class ClassEstimates:
 class Metrics:
     """Averages over the classes, each class by itself, and the confusion matrix."""
 
-    macro_f1: Estimate
-    weighted_f1: Estimate
-    balanced_accuracy: Estimate
-    accuracy: Estimate
-    macro_auc: Estimate
+    averages: dict[str, Estimate]
+    """Each is an attribute too: `metrics.macro_f1`."""
     per_class: dict[str, ClassEstimates]
     confusion_matrix: pd.DataFrame
     """Counts; row: true class, column: predicted class."""
 
+    def __getattr__(self, name: str) -> Estimate:
+        if name not in AVERAGES:
+            raise AttributeError(f"there is no metric {name!r}; the averages are {', '.join(AVERAGES)}")
+        return self.averages[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *AVERAGES]
+
     def __repr__(self) -> str:
-        return "Metrics(" + ", ".join(f"{AVERAGES[name]} {getattr(self, name)}" for name in AVERAGES) + ")"
+        return "Metrics(" + ", ".join(f"{AVERAGES[name]} {found}" for name, found in self.averages.items()) + ")"
 
     def _repr_html_(self) -> str:
-        averages = [(spoken, getattr(self, name)) for name, spoken in AVERAGES.items()]
+        averages = [(AVERAGES[name], found) for name, found in self.averages.items()]
         classes = [
             (label, *(getattr(each, name) for name in CLASS_METRICS), f"{each.support:,}")
             for label, each in self.per_class.items()
@@ -70,21 +81,21 @@ class Metrics:
         return table(("metric", "value, 95 % interval"), averages) + table(("class", *CLASS_METRICS, "images"), classes)
 
 
-def metrics_of(measured: Mapping[str, Any]) -> Metrics:
-    """Give what `lesionflow.metrics.classification.measure` returns the shape of objects."""
+def metrics_of(measured: MeasuredMetrics) -> Metrics:
+    """What the evaluation measures, as a notebook shows it."""
     per_class = {
         label: ClassEstimates(
-            **{name: Estimate(entry[name], tuple(entry[f"{name}_interval"])) for name in CLASS_METRICS},
-            support=entry["support"],
+            **{name: Estimate.of(entry.metric(name)) for name in CLASS_METRICS},
+            support=entry.support,
         )
-        for label, entry in measured["per_class"].items()
+        for label, entry in measured.per_class.items()
     }
-    averages = {name: Estimate(measured[name], tuple(measured["intervals"][name])) for name in AVERAGES}
+    averages = {name: Estimate.of(metric) for name, metric in measured.averages.items()}
     labels = list(per_class)
-    matrix = pd.DataFrame(measured["confusion_matrix"], index=labels, columns=labels).rename_axis(
+    matrix = pd.DataFrame(measured.confusion_matrix, index=labels, columns=labels).rename_axis(
         index="true", columns="predicted"
     )
-    return Metrics(**averages, per_class=per_class, confusion_matrix=matrix)
+    return Metrics(averages, per_class=per_class, confusion_matrix=matrix)
 
 
 def measure(

@@ -8,12 +8,13 @@ compares again.
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal, get_args
 
 from lesionflow import storage
+from lesionflow.artifacts.version_card import VersionCard
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES
 from lesionflow.registry.versions import CHAMPION, named_version, read_card
@@ -53,7 +54,7 @@ def check_replace(text: str) -> Replace:
     raise UserError(f"replace_champion is {text!r}; expected {' or '.join(get_args(Replace))}.")
 
 
-def move_champion(registry: str, card: Mapping[str, Any], replace: Replace = "better") -> Standing:
+def move_champion(registry: str, card: VersionCard, replace: Replace = "better") -> Standing:
     """Make a version the champion if it is better than the one in use, or unconditionally.
 
     Equal is not better: the version in use stays. A model of real data takes the place of one of synthetic data,
@@ -93,42 +94,40 @@ def move_champion(registry: str, card: Mapping[str, Any], replace: Replace = "be
             pause = min(_LONGEST_PAUSE, 2 * pause)
 
 
-def _pointer(card: Mapping[str, Any]) -> dict[str, Any]:
+def _pointer(card: VersionCard) -> dict[str, Any]:
     """What one wants to know of the champion at a glance."""
-    metric = card["gate"]["metric"]
+    evaluation = card.evaluation
     return {
-        "version": card["version"],
-        "promoted_at": card["created"],
-        "metric": metric,
-        "value": card["metrics"][metric],
-        "fingerprint": _data(card, "fingerprint"),
-        "test_set": _data(card, "test_set"),
+        "version": card.version,
+        "promoted_at": card.created,
+        "metric": evaluation.gate.metric,
+        "value": evaluation.gate.value,
+        "fingerprint": evaluation.data.fingerprint,
+        "test_set": evaluation.data.test_set,
     }
 
 
 def _compare(
-    card: Mapping[str, Any],
-    pointer: bytes | None,
-    card_of: Callable[[str], Mapping[str, Any] | None],
-    replace: Replace,
+    card: VersionCard, pointer: bytes | None, card_of: Callable[[str], VersionCard | None], replace: Replace
 ) -> Standing:
     """What a promotion does that found this pointer."""
     if pointer is None:
         return Standing("promoted", "It is the first champion of this registry.")
     old = named_version(pointer)
-    if old == card["version"]:
+    if old == card.version:
         return Standing("stands", "It is the champion already.")
     rival = card_of(old) if old else None
     if not old or rival is None:
         why = f"{old} is not complete" if old else "its pointer names no version"
         return Standing("promoted", f"It replaces a champion that cannot be used: {why}.")
-    metric = card["gate"]["metric"]
-    value, standard = card["metrics"][metric], _number(rival, metric)
+    metric, value = card.evaluation.gate.metric, card.evaluation.gate.value
+    rival_metric = rival.evaluation.metrics.averages.get(metric)
+    standard = rival_metric.value if rival_metric else None
     against = "no metric" if standard is None else f"{standard:.4f}"
-    metrics = f"{AVERAGES[metric]} {value:.4f} against {against}"
+    metrics = f"{AVERAGES.get(metric, metric)} {value:.4f} against {against}"
     note = _note(card, rival)
     # Metrics of made-up images say nothing about skin, however high they are.
-    made_up, rival_made_up = (bool(_data(of, "synthetic")) for of in (card, rival))
+    made_up, rival_made_up = card.evaluation.data.synthetic, rival.evaluation.data.synthetic
     if rival_made_up and not made_up:
         return Standing("promoted", f"It replaces {old}, which was trained on synthetic data.", old, standard)
     if replace == "always":
@@ -136,7 +135,7 @@ def _compare(
     if made_up and not rival_made_up:
         kept = f"It was published, but {old} stays the champion: that was trained on real data, this on synthetic."
         return Standing("published", kept, old, standard)
-    if (ours := _classes(card)) != (theirs := _classes(rival)):
+    if (ours := card.evaluation.taxonomy.codes) != (theirs := rival.evaluation.taxonomy.codes):
         kept = (
             f"It was published, but {old} stays the champion: that knows the classes {', '.join(theirs)}, this "
             f"{', '.join(ours)}, so whoever uses the champion would get other answers. {_ALL_THE_SAME}"
@@ -153,29 +152,13 @@ def _compare(
     )
 
 
-def _note(card: Mapping[str, Any], rival: Mapping[str, Any]) -> str:
+def _note(card: VersionCard, rival: VersionCard) -> str:
     """What limits the comparison, as sentences with a space before each."""
     note = ""
-    metric, other = card["gate"]["metric"], str((rival.get("gate") or {}).get("metric"))
+    metric, other = card.evaluation.gate.metric, rival.evaluation.gate.metric
     if other != metric:
         note += f" The champion was judged by {AVERAGES.get(other, other)}."
-    for field, what in (("test_set", "test sets"), ("fingerprint", "data")):
-        ours, theirs = _data(card, field), _data(rival, field)
-        if ours and theirs:
-            if ours != theirs:
-                note += f" The two were measured on different {what}, so their metrics do not really compare."
-            break
+    ours, theirs = card.evaluation.data, rival.evaluation.data
+    if ours.test_set != theirs.test_set:
+        note += " The two were measured on different test sets, so their metrics do not really compare."
     return note
-
-
-def _classes(card: Mapping[str, Any]) -> list[str]:
-    return [str(each["code"]) for each in (card.get("taxonomy") or {}).get("classes", ())]
-
-
-def _data(card: Mapping[str, Any], field: str) -> Any:
-    return (card.get("data") or {}).get(field)
-
-
-def _number(card: Mapping[str, Any], metric: str) -> float | None:
-    value = (card.get("metrics") or {}).get(metric)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,6 +1,5 @@
 """`lesionflow compare`: runs side by side, on the test images that all of them scored."""
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,16 @@ import numpy as np
 import pandas as pd
 
 from lesionflow import storage
-from lesionflow.artifacts.summary import SUMMARY
+from lesionflow.artifacts.evaluation import TestedData
+from lesionflow.artifacts.summary import SUMMARY, Summary
 from lesionflow.artifacts.tables import probability_columns, read_codes, read_table
+from lesionflow.artifacts.training_record import SharedTraining, TrainingRecord
+from lesionflow.artifacts.version_card import CARD, VersionCard
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES, classification_metrics, predicted_classes
 from lesionflow.metrics.paired import Difference, paired_differences
-from lesionflow.registry.versions import CARD, CHAMPION, SCORES, champion_uri
+from lesionflow.registry.versions import CHAMPION, SCORES, champion_uri
+from lesionflow.verdict import Word
 
 COLUMNS = ("image_id", "lesion_id", "dx")
 
@@ -31,8 +34,10 @@ class Run:
     """One side of a comparison."""
 
     name: str
-    document: Mapping[str, Any]
-    """Its summary, or its card."""
+    verdict: Word
+    seed: int
+    settings: Mapping[str, str]
+    """What may explain a difference, as flat names."""
     scores: pd.DataFrame
     """COLUMNS and probabilities of the images that it was tested on, indexed by `image_id`."""
     codes: tuple[str, ...]
@@ -59,7 +64,7 @@ class Comparison:
             "runs": [
                 {
                     "name": run.name,
-                    "verdict": run.document.get("verdict"),
+                    "verdict": run.verdict,
                     "tested_on": len(run.scores),
                     "metrics": metrics,
                 }
@@ -68,7 +73,11 @@ class Comparison:
             "images": self.images,
             "lesions": self.lesions,
             "differences": [
-                {"run": run.name, "minus": self.runs[0].name, "metrics": found}
+                {
+                    "run": run.name,
+                    "minus": self.runs[0].name,
+                    "metrics": {name: each.model_dump() for name, each in found.items()},
+                }
                 for run, found in zip(self.runs[1:], self.differences, strict=True)
             ],
             "changed": self.changed,
@@ -124,17 +133,11 @@ def compare(places: Sequence[str]) -> Comparison:
         tuple(_metrics(labels, given, first.codes) for given in probabilities),
         tuple(
             paired_differences(
-                labels,
-                given,
-                probabilities[0],
-                lesion_ids,
-                int(first.document.get("seed") or 0),
-                first.codes,
-                names=metrics_of(first.codes),
+                labels, given, probabilities[0], lesion_ids, first.seed, first.codes, names=metrics_of(first.codes)
             )
             for given in probabilities[1:]
         ),
-        _changed([_settings(run.document) for run in runs]),
+        _changed([run.settings for run in runs]),
     )
 
 
@@ -142,15 +145,7 @@ def _read(place: str) -> Run:
     """A run by its folder, or by its place in a registry."""
     summary = storage.join(place, SUMMARY)
     if storage.exists(summary):
-        document = _document(summary)
-        name = Path(summary).resolve().parent.name
-        path = (document.get("artifacts") or {}).get("scores")
-        if not path:
-            status = document.get("status")
-            raise UserError(f"{place} was not evaluated (its status: {status}); compare runs that were.")
-        if not Path(path).is_file():
-            raise UserError(f"The scores of {place} are gone: there is no {path}; run it again, or leave it out.")
-        return Run(name, document, *_scores(path))
+        return _run(place, Summary.parse(storage.read_bytes(summary), summary))
     if storage.exists(storage.join(place, CHAMPION)):
         place = champion_uri(place)
     if not storage.exists(storage.join(place, CARD)):
@@ -160,19 +155,22 @@ def _read(place: str) -> Run:
     name = place.rstrip("/").rsplit("/", 1)[-1]
     if not storage.exists(storage.join(place, SCORES)):
         raise UserError(f"The version {place} holds no {SCORES}; it was promoted by an older lesionflow.")
+    uri = storage.join(place, CARD)
+    found = VersionCard.parse(storage.read_bytes(uri), uri).evaluation
     with tempfile.TemporaryDirectory() as folder:
         scores = storage.download(storage.join(place, SCORES), folder)
-        return Run(name, _document(storage.join(place, CARD)), *_scores(scores))
+        settings = _settings(found.training, found.data, found.seed, None)
+        return Run(name, found.verdict, found.seed, settings, *_scores(scores))
 
 
-def _document(uri: str) -> dict[str, Any]:
-    try:
-        document = json.loads(storage.read_bytes(uri))
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise UserError(f"{uri} is not the JSON object that lesionflow wrote; leave that run out.")
-    return document
+def _run(place: str, summary: Summary) -> Run:
+    path = summary.artifacts.get("scores")
+    if not path:
+        raise UserError(f"{place} was not evaluated (its status: {summary.status}); compare runs that were.")
+    if not Path(path).is_file():
+        raise UserError(f"The scores of {place} are gone: there is no {path}; run it again, or leave it out.")
+    settings = _settings(summary.training, summary.data, summary.seed, summary.method)
+    return Run(Path(place).resolve().name, summary.verdict, summary.seed, settings, *_scores(path))
 
 
 def _scores(path: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -197,21 +195,22 @@ def _require_agreement(first: Run, other: Run, ours: pd.DataFrame, theirs: pd.Da
 
 def _metrics(labels: np.ndarray, probabilities: np.ndarray, codes: Sequence[str]) -> dict[str, float | None]:
     measured = classification_metrics(labels, probabilities, codes)
-    recalls = {f"recall:{label}": entry["recall"] for label, entry in measured["per_class"].items()}
-    return {name: measured[name] for name in AVERAGES} | recalls
+    recalls = {f"recall:{label}": entry.recall.value for label, entry in measured.per_class.items()}
+    return {name: metric.value for name, metric in measured.averages.items()} | recalls
 
 
-def _settings(document: Mapping[str, Any]) -> dict[str, str]:
+def _settings(
+    training: TrainingRecord | SharedTraining | None, data: TestedData | None, seed: int, method: str | None
+) -> dict[str, str]:
     """What may explain a difference, as flat names."""
-    training, data = (document.get(name) or {} for name in ("training", "data"))
-    rows = ((data.get("counts") or {}).get("train") or {}).values()
-    settings = {
-        "recipe": training.get("recipe"),
-        "seed": document.get("seed"),
-        "weights": training.get("weights"),
-        "versions": training.get("versions"),
-        "method": document.get("method"),
-        "data": {name: data.get(name) for name in ("source", "fingerprint", "test_set")},
+    rows = data.counts.get("train", {}).values() if data else ()
+    settings: dict[str, Any] = {
+        "recipe": training and training.recipe and training.recipe.model_dump(mode="json"),
+        "seed": seed,
+        "weights": training and training.weights,
+        "versions": training and training.versions,
+        "method": method,
+        "data": data and {"source": data.source, "fingerprint": data.fingerprint, "test_set": data.test_set},
         "training images": sum(rows) or None,
     }
     return _flat({name: value for name, value in settings.items() if value is not None})

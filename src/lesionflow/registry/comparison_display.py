@@ -16,8 +16,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     """The runs, a table of differences for each but the first, and what else differs between them."""
     table = _table("", "run", "verdict", "tested on", left=3)
     for number, run in enumerate(found.runs, start=1):
-        verdict = str(run.document.get("verdict", "—"))
-        table.add_row(str(number), escape(run.name), escape(verdict), f"{len(run.scores):,} images")
+        table.add_row(str(number), escape(run.name), run.verdict, f"{len(run.scores):,} images")
     console.print(table)
     console.print()
     same = all(len(run.scores) == found.images for run in found.runs)
@@ -28,15 +27,15 @@ def print_comparison(console: Console, found: Comparison) -> None:
         table = _table("", "1", str(number), f"{number} minus 1", "95 % interval", "p", left=1)
         for name in metrics_of(found.runs[0].codes):
             difference = differences[name]
-            low, high = difference["interval"]
-            clear = difference["p"] is not None and difference["p"] < 0.05
+            low, high = difference.interval
+            clear = difference.p is not None and difference.p < 0.05
             table.add_row(
                 AVERAGES.get(name, name.replace(":", " of ")),
                 format_metric(found.metrics[0][name]),
                 format_metric(found.metrics[number - 1][name]),
-                _signed(difference["value"]),
-                "n/a" if low is None else f"{_signed(low)} to {_signed(high)}",
-                "n/a" if difference["p"] is None else f"{difference['p']:.3f}",
+                _signed(difference.value),
+                "n/a" if low is None or high is None else f"{_signed(low)} to {_signed(high)}",
+                "n/a" if difference.p is None else f"{difference.p:.3f}",
                 style="bold" if clear else None,
             )
         console.print(table)

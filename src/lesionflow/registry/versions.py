@@ -15,16 +15,15 @@ A version counts only if it has its card, which is the last file to appear.
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from lesionflow import storage
 from lesionflow.artifacts.model_folder import MODEL
+from lesionflow.artifacts.version_card import CARD, FileFacts, VersionCard
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import file_digest
 
 CHAMPION = "champion.json"
 VERSIONS = "versions"
-CARD = "card.json"
 REPORT = "report.html"
 MODEL_CARD = "README.md"
 SPLIT = "split.parquet"
@@ -43,12 +42,12 @@ def version_uri(registry: str, version: str) -> str:
     return storage.join(registry, VERSIONS, version)
 
 
-def list_contents(folder: Path) -> list[dict[str, Any]]:
-    """Name, size in bytes and SHA-256 of every file below `folder`, sorted by name."""
-    return [
-        {"name": file.name, "size": file.size, "sha256": file_digest(folder / file.name)}
+def list_contents(folder: Path) -> tuple[FileFacts, ...]:
+    """Every file below `folder`, sorted by name."""
+    return tuple(
+        FileFacts(name=file.name, size=file.size, sha256=file_digest(folder / file.name))
         for file in storage.list_files(str(folder))
-    ]
+    )
 
 
 def champion_uri(registry: str) -> str:
@@ -106,21 +105,23 @@ def named_version(pointer: bytes) -> str | None:
     return version if isinstance(version, str) and _VERSION.fullmatch(version) else None
 
 
-def read_card(registry: str, version: str) -> dict[str, Any] | None:
+def read_card(registry: str, version: str) -> VersionCard | None:
     """The card of a version; None if it has none that can be read, so that nobody can use the version either.
 
     Raises:
         UserError: the registry cannot be read.
     """
-    found = storage.read_versioned(storage.join(version_uri(registry, version), CARD))
-    try:
-        card = json.loads(found[0]) if found else None
-    except ValueError:
+    uri = storage.join(version_uri(registry, version), CARD)
+    found = storage.read_versioned(uri)
+    if found is None:
         return None
-    return card if isinstance(card, dict) else None
+    try:
+        return VersionCard.parse(found[0], uri)
+    except UserError:  # another reason than a registry that cannot be read, which raises above
+        return None
 
 
-def published_card(registry: str, evaluation_digest: str) -> dict[str, Any] | None:
+def published_card(registry: str, evaluation_digest: str) -> VersionCard | None:
     """The card of the complete version that a promotion of this very evaluation left; None if there is none.
 
     Raises:
@@ -161,16 +162,16 @@ def fetch_model(uri: str, folder: str | Path) -> Path:
 
 def _check_whole(uri: str, path: Path) -> None:
     """Compare a version's files with its card."""
+    if not (path / CARD).is_file():
+        raise DamagedVersion(f"The version {uri} has no {CARD}, so it was never completed; promote the model again.")
     try:
-        files = [(str(file["name"]), file["sha256"]) for file in json.loads((path / CARD).read_bytes())["files"]]
-    except FileNotFoundError:
+        card = VersionCard.load(path / CARD)
+    except UserError as error:
         raise DamagedVersion(
-            f"The version {uri} has no {CARD}, so it was never completed; promote the model again."
+            f"{storage.join(uri, CARD)} is not a version's card ({error}); promote the model again."
         ) from None
-    except (ValueError, KeyError, TypeError):
-        raise DamagedVersion(f"{storage.join(uri, CARD)} is not a version's card; promote the model again.") from None
-    for name, digest in files:
-        if not (path / name).is_file() or file_digest(path / name) != digest:
+    for file in card.files:
+        if not (path / file.name).is_file() or file_digest(path / file.name) != file.sha256:
             raise DamagedVersion(
-                f"{storage.join(uri, name)} is missing or not the file that was promoted; promote the model again."
+                f"{storage.join(uri, file.name)} is missing or not the file that was promoted; promote the model again."
             )

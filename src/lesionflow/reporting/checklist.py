@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lesionflow.artifacts.evaluation import Evaluation
 from lesionflow.metrics.classification import format_metric
 
 AUTHORS = "To be stated by the authors."
@@ -22,11 +23,11 @@ class Item:
     answer: str = AUTHORS
 
 
-def claim_2024(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> list[Item]:
+def claim_2024(evaluation: Evaluation, card: Mapping[str, Any]) -> list[Item]:
     """The checklist as far as an evaluation fills it in.
 
     Args:
-        evaluation: the content of the evaluation file.
+        evaluation: of the model.
         card: the data card of the images.
     """
     known = _known(evaluation, card)
@@ -87,24 +88,21 @@ _TOPICS = (
 )
 
 
-def _known(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[int, str]:
-    metrics, data, training = evaluation["metrics"], evaluation["data"], evaluation["training"]
-    recipe: Mapping[str, Any] = training.get("recipe") or {}
-    sizes = {name: sum(counts.values()) for name, counts in data["counts"].items()}
-    low, high = metrics["macro_f1_interval"]
+def _known(evaluation: Evaluation, card: Mapping[str, Any]) -> dict[int, str]:
+    metrics, data, training = evaluation.metrics, evaluation.data, evaluation.training
+    recipe = training.recipe
+    sizes = {name: sum(counts.values()) for name, counts in data.counts.items()}
+    low, high = metrics.macro_f1.interval
     out = card.get("quarantined") or {}
     missing = {name: count for name, count in (card.get("missing") or {}).items() if count}
     kinds = card.get("dx_types") or {}
-    versions = training.get("versions") or {}
-    pixels = round(recipe.get("input_size", 0) * recipe.get("decode_scale", 1))
+    pixels, views = recipe.decode_size, recipe.test_time_augmentation
     known = {
-        7: card.get("citation") or f"`{data['source']}`",
+        7: card.get("citation") or f"`{data.source}`",
         8: f"Left out as unusable: {sum(out.values()):,} entries"
         + (f" ({', '.join(f'{reason}: {count:,}' for reason, count in out.items())})." if out else ".")
         + " Criteria of the source: to be stated by the authors.",
-        9: f"Whole images, resized to {pixels} x {pixels} pixels" + _VIEWS[recipe.get("test_time_augmentation", 1)]
-        if pixels
-        else "",
+        9: f"Whole images, resized to {pixels} x {pixels} pixels" + _VIEWS[views],
         12: f"Images lacking metadata are kept; unknown: {', '.join(f'{n} {c:,}' for n, c in missing.items())}."
         if missing
         else "",
@@ -112,38 +110,28 @@ def _known(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> dict[int, 
         if kinds
         else "",
         19: "By whole lesions: "
-        + ", ".join(f"{name} {size:,} images ({data['lesions'][name]:,} lesions)" for name, size in sizes.items())
+        + ", ".join(f"{name} {size:,} images ({data.lesions[name]:,} lesions)" for name, size in sizes.items())
         + ".",
         20: "The lesion. Different lesions of one patient may lie on both sides if the source names no patients.",
-        22: f"{recipe['backbone']}, one softmax layer over {len(metrics['per_class'])} classes."
-        if recipe.get("backbone")
+        22: f"{recipe.backbone}, one softmax layer over {len(metrics.per_class)} classes.",
+        23: ", ".join(f"{name} {version}" for name, version in training.versions.items()),
+        24: f"Pretrained, weights of SHA-256 `{training.weights_sha256[:16]}`."
+        if training.pretrained and training.weights_sha256
         else "",
-        23: ", ".join(f"{name} {version}" for name, version in versions.items()),
-        24: f"Pretrained, weights of SHA-256 `{str(training['weights_sha256'])[:16]}`."
-        if training.get("pretrained") and training.get("weights_sha256")
-        else "",
-        25: f"Recipe {recipe['name']}, seed {training.get('seed')}; all settings stand in the evaluation file."
-        if recipe.get("name")
-        else "",
-        27: "One model"
-        + (
-            f"; its answers to {recipe['test_time_augmentation']} views of an image are averaged."
-            if recipe.get("test_time_augmentation", 1) > 1
-            else "."
-        ),
+        25: f"Recipe {recipe.name}, seed {training.seed}; all settings stand in the evaluation file.",
+        27: "One model" + (f"; its answers to {views} views of an image are averaged." if views > 1 else "."),
         28: "Macro-F1 first; precision, recall, F1, AUC per class; sensitivity and specificity at thresholds from "
         "validation; calibration; risk and coverage.",
-        29: f"95 % intervals from {evaluation['resamples']:,} bootstrap resamples of lesions, "
-        f"seed {evaluation['seed']}.",
+        29: f"95 % intervals from {evaluation.resamples:,} bootstrap resamples of lesions, seed {evaluation.seed}.",
         30: "By subgroup, under Subgroups. Other shifts: to be stated by the authors.",
         31: "Occlusion sensitivity of the surest errors and right answers, in the report.",
-        32: f"{sizes['test']:,} images of {data['lesions']['test']:,} lesions, none in training or validation.",
+        32: f"{sizes['test']:,} images of {data.lesions['test']:,} lesions, none in training or validation.",
         33: "None in this run.",
         35: ", ".join(f"{name} {size:,} images" for name, size in sizes.items()) + ".",
         36: "Classes per partition under Data; sex, age and site of the test images under Subgroups.",
-        37: f"Macro-F1 {format_metric(metrics['macro_f1'])} "
+        37: f"Macro-F1 {format_metric(metrics.macro_f1.value)} "
         + (f"(95 % interval {low:.3f} to {high:.3f})." if low is not None else "(no interval)."),
-        38: "Under Operating points." if evaluation["operating_points"]["questions"] else "",
+        38: "Under Operating points." if evaluation.operating_points.questions else "",
         39: "Confusion matrix and the surest errors, in the report.",
         40: "Those under Limitations; others to be stated by the authors.",
         42: "The evaluation file, the report and the recipe.",

@@ -1,12 +1,13 @@
 """Curves: ROC, reliability, risk and coverage, and the course of training."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lesionflow.metrics.calibration import Bin
 from lesionflow.metrics.classification import Indices, Probabilities
+from lesionflow.metrics.selective_prediction import Abstention
 from lesionflow.reporting.pictures import PALETTE, new_figure, to_svg
 from lesionflow.taxonomy import Taxonomy
 
@@ -67,11 +68,11 @@ def draw_roc(
     return to_svg(figure, "ROC curve of each class against the rest, with the area under it")
 
 
-def draw_reliability(before: Sequence[Mapping[str, float]], after: Sequence[Mapping[str, float]] | None) -> str:
+def draw_reliability(before: Sequence[Bin], after: Sequence[Bin] | None) -> str:
     """How often the model was right against how sure it was.
 
     Args:
-        before: bins of the probabilities as the model gave them, each with `confidence` and `accuracy`.
+        before: bins of the probabilities as the model gave them.
         after: bins of the scaled probabilities; None if there is no temperature.
 
     Returns:
@@ -83,27 +84,29 @@ def draw_reliability(before: Sequence[Mapping[str, float]], after: Sequence[Mapp
     if after:
         series["after temperature scaling"] = (after, "o", PALETTE[0])
     for name, (bins, marker, color) in series.items():
-        points = [(entry["confidence"], entry["accuracy"]) for entry in bins]
+        points = [(entry.confidence, entry.accuracy) for entry in bins]
         axes.plot(*zip(*points, strict=True), marker=marker, markersize=4.5, color=color, linewidth=1.4, label=name)
     axes.set(xlabel="how sure (mean probability of the answer)", ylabel="how often right", xlim=(0, 1), ylim=(0, 1.01))
     axes.legend(frameon=False, loc="upper left", fontsize=10)
     return to_svg(figure, "Reliability diagram: how often the answers are right against how sure the model is of them")
 
 
-def draw_risk(abstention: Mapping[str, Any]) -> str:
+def draw_risk(abstention: Abstention) -> str:
     """The error rate among the images that the model keeps, against the share that it keeps.
 
     Args:
-        abstention: that part of the evaluation, with its `curve`.
+        abstention: that part of the evaluation.
 
     Returns:
-        One `<svg>` element.
+        One `<svg>` element; nothing if there is no curve.
     """
+    curve = abstention.curve
+    if curve is None:
+        return ""
     figure, axes = new_figure(5.0, 4.0)
-    curve = abstention["curve"]
-    axes.plot(curve["coverage"], curve["risk"], color=PALETTE[0], linewidth=1.8)
-    if abstention["test"]:
-        coverage, risk = (abstention["test"][name]["value"] for name in ("coverage", "risk"))
+    axes.plot(curve.coverage, curve.risk, color=PALETTE[0], linewidth=1.8)
+    if abstention.test:
+        coverage, risk = abstention.test.coverage.value, abstention.test.risk.value
         if coverage is not None and risk is not None:
             axes.plot([coverage, coverage, 0], [0, risk, risk], color=PALETTE[5], linewidth=1, linestyle=":")
             axes.plot([coverage], [risk], "o", color=PALETTE[5], markersize=8)
@@ -111,7 +114,7 @@ def draw_risk(abstention: Mapping[str, Any]) -> str:
                 "suggested", (coverage, risk), xytext=(-8, 8), textcoords="offset points", ha="right", fontsize=10
             )
     axes.set(xlabel="share of images it judges itself", ylabel="share of these misjudged", xlim=(0, 1))
-    axes.set_ylim(0, max(0.05, *curve["risk"]) * 1.08)
+    axes.set_ylim(0, max(0.05, *curve.risk) * 1.08)
     return to_svg(figure, "Risk against coverage: the error rate among the images of which the model is most sure")
 
 

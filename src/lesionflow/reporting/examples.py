@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesionflow.artifacts.evaluation import ExampleFacts, ExamplesShown, Strongest
 from lesionflow.artifacts.images import read_images
 from lesionflow.artifacts.tables import probability_columns
 from lesionflow.data.image_reader import read_image
@@ -23,16 +24,6 @@ from lesionflow.taxonomy import Taxonomy
 _SIDE = 168  # pixels of the longer side in the report
 _WRONG = 12
 _LITTLE = 0.1  # in log-odds; a cover that changes less than 0.50 to 0.525 decides nothing
-
-
-@dataclass(frozen=True)
-class Strongest:
-    """The place that speaks most for the answer."""
-
-    place: str
-    """In words: a ninth of the image, as in "top left"."""
-    covered: float
-    """The probability of the answer with that place covered."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +42,15 @@ class Example:
     spotlight: str | None = field(default=None, repr=False)
     """The picture with what speaks for the answer in full colour and the rest faded, as a data URI."""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ExampleFacts:
         """What the evaluation file says of it."""
-        strongest = self.strongest and {"place": self.strongest.place, "covered": self.strongest.covered}
-        return {
-            "image_id": self.image_id,
-            "dx": self.dx,
-            "predicted": self.predicted,
-            "probability": self.probability,
-            "strongest": strongest,
-        }
+        return ExampleFacts(
+            image_id=self.image_id,
+            dx=self.dx,
+            predicted=self.predicted,
+            probability=self.probability,
+            strongest=self.strongest,
+        )
 
 
 @dataclass(frozen=True)
@@ -72,9 +62,12 @@ class Examples:
     wrong: list[Example]
     """The most confident wrong answers of all, the worst first."""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ExamplesShown:
         """What the evaluation file says of them."""
-        return {name: [example.facts() for example in getattr(self, name)] for name in ("right", "wrong")}
+        return ExamplesShown(
+            right=tuple(example.facts() for example in self.right),
+            wrong=tuple(example.facts() for example in self.wrong),
+        )
 
 
 def pick_examples(
@@ -129,7 +122,7 @@ def _example(row: Any, encoded: bytes, maps: _Maps | None) -> Example:
         falls, covered = maps
         spotlight = _data_uri(_lit(small, falls))
         if falls.max() >= _LITTLE:
-            strongest = Strongest(_place(falls), float(covered.flat[falls.argmax()]))
+            strongest = Strongest(place=_place(falls), covered=float(covered.flat[falls.argmax()]))
     return Example(row.image_id, row.dx, row.predicted, float(row.probability), strongest, _data_uri(small), spotlight)
 
 

@@ -7,27 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lesionflow.artifacts.evaluation import Evaluation
+from lesionflow.metrics import averages
+from lesionflow.metrics.bootstrap import Interval
 from lesionflow.metrics.classification import AVERAGES, format_metric
 from lesionflow.reporting.checklist import claim_2024
 from lesionflow.reporting.markdown import cell, code, licence_name, render_card
 from lesionflow.reporting.page import load_template
-from lesionflow.taxonomy import HAM10000, Taxonomy, check_taxonomy
-
-_METRICS: dict[str, tuple[str, dict[str, str]]] = {
-    "macro_f1": ("f1", {"average": "macro"}),
-    "weighted_f1": ("f1", {"average": "weighted"}),
-    "balanced_accuracy": ("recall", {"average": "macro"}),
-    "accuracy": ("accuracy", {}),
-    "macro_auc": ("roc_auc", {"average": "macro", "multi_class": "ovr"}),
-}
-"""Average -> the hub's name of the metric, and its arguments."""
+from lesionflow.taxonomy import HAM10000
 
 
-def render_model_card(evaluation: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+def render_model_card(evaluation: Evaluation, card: Mapping[str, Any]) -> str:
     """Write the model card.
 
     Args:
-        evaluation: the content of the evaluation file; every metric in the card comes from it.
+        evaluation: what the card is of; every metric in it comes from there.
         card: the data card of the images.
 
     Returns:
@@ -36,33 +30,30 @@ def render_model_card(evaluation: Mapping[str, Any], card: Mapping[str, Any]) ->
     template = load_template(
         Path(__file__).with_name("model_card.md.j2"), metric=format_metric, interval=_interval, code=code, cell=cell
     )
-    taxonomy = check_taxonomy(evaluation["taxonomy"], "the evaluation")
     body = template.render(
         evaluation=evaluation,
         card=card,
         averages=AVERAGES,
-        taxonomy=taxonomy,
-        diagnoses=taxonomy.names,
-        recipe=evaluation["training"].get("recipe") or {},
+        taxonomy=evaluation.taxonomy,
+        diagnoses=evaluation.taxonomy.names,
         checklist=claim_2024(evaluation, card),
     )
-    return render_card(_metadata(evaluation, card, taxonomy), body)
+    return render_card(_metadata(evaluation, card), body)
 
 
-def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any], taxonomy: Taxonomy) -> dict[str, Any]:
-    synthetic = evaluation["data"]["synthetic"]
-    recipe: Mapping[str, Any] = evaluation["training"].get("recipe") or {}
+def _metadata(evaluation: Evaluation, card: Mapping[str, Any]) -> dict[str, Any]:
+    data, taxonomy = evaluation.data, evaluation.taxonomy
     dataset = (
         {"type": "synthetic", "name": "synthetic images"}
-        if synthetic
+        if data.synthetic
         else {"type": taxonomy.name, "name": "HAM10000" if taxonomy == HAM10000 else taxonomy.name}
     )
-    measured = [
-        {"type": kind, "name": AVERAGES[name], "value": evaluation["metrics"][name]}
-        | ({"args": dict(arguments)} if arguments else {})
-        for name, (kind, arguments) in _METRICS.items()
-        if evaluation["metrics"][name] is not None
-    ]
+    measured: list[dict[str, Any]] = []
+    for name, average in averages.ALL.items():
+        value = evaluation.metrics.averages[name].value
+        if average.hub and value is not None:
+            arguments = {"args": dict(average.hub.arguments)} if average.hub.arguments else {}
+            measured.append({"type": average.hub.type, "name": average.title, "value": value} | arguments)
     return {
         # The model inherits the licence of its data unless its authors know better.
         "license": licence_name(str(card.get("licence", ""))),
@@ -73,7 +64,7 @@ def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any], taxonomy: 
         "metrics": ["f1", "recall", "accuracy", "roc_auc"],
         "model-index": [
             {
-                "name": f"lesionflow-{recipe.get('name', 'model')}",
+                "name": f"lesionflow-{evaluation.training.recipe.name}",
                 "results": [
                     {
                         "task": {"type": "image-classification", "name": "Skin-lesion classification"},
@@ -81,8 +72,8 @@ def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any], taxonomy: 
                             **dataset,
                             "split": "test",
                             "args": {
-                                "fingerprint": evaluation["data"]["fingerprint"],
-                                "test_set": evaluation["data"]["test_set"],
+                                "fingerprint": data.fingerprint,
+                                "test_set": data.test_set,
                             },
                         },
                         "metrics": measured,
@@ -93,6 +84,6 @@ def _metadata(evaluation: Mapping[str, Any], card: Mapping[str, Any], taxonomy: 
     }
 
 
-def _interval(interval: tuple[float, float] | tuple[None, None]) -> str:
+def _interval(interval: Interval) -> str:
     low, high = interval
     return "n/a" if low is None or high is None else f"{low:.3f} to {high:.3f}"

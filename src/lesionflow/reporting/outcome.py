@@ -1,33 +1,32 @@
-"""What evaluate and pool make of their metrics: the verdict, and what the KFP UI shows."""
+"""What evaluate and pool make of an evaluation: what the KFP UI shows of it."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
-from lesionflow.metrics.classification import AVERAGES, Indices, Probabilities
-from lesionflow.policy import Policy
+from lesionflow.artifacts.evaluation import AnyEvaluation, CrossValidation, Evaluation
+from lesionflow.metrics.classification import Indices, Metrics, Probabilities
 from lesionflow.reporting.curves import RocCurve, roc_curve
 from lesionflow.runtime.files import finite, write_json
-from lesionflow.taxonomy import Taxonomy
-from lesionflow.verdict import judge
+
+E = TypeVar("E", bound=AnyEvaluation)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A judged document, and what the adapter shows of it; nothing in it is NaN or infinite."""
+class Conclusion(Generic[E]):
+    """An evaluation, and what the adapter shows of it; nothing in it is NaN or infinite."""
 
-    document: dict[str, Any]
-    """The evaluation with `verdict` and `gate`, first of all."""
+    evaluation: E
     headline: dict[str, float]
     labels: list[str]
     confusion_matrix: list[list[int]]
     roc: RocCurve | None
     """Of melanoma against the rest; None without such a class too."""
-    facts: dict[str, Any]
+    facts: dict[str, object]
     rows: int
-    """Images judged."""
+    """Images that were tested on."""
 
     def write_metrics(self, metrics: str | Path, classification: str | Path) -> None:
         """Write the headline metrics, and the confusion matrix with the ROC curve, as JSON."""
@@ -36,41 +35,38 @@ class Outcome:
         write_json(classification, content)
 
 
-def conclude(
-    evaluation: Mapping[str, Any],
-    policy: Policy,
-    taxonomy: Taxonomy,
-    truth: Indices,
-    probabilities: Probabilities,
-    more_facts: Mapping[str, Any] | None = None,
-) -> Outcome:
-    """Judge an evaluation by a policy.
+def conclude(evaluation: E, truth: Indices, probabilities: Probabilities) -> Conclusion[E]:
+    """Gather what is shown of an evaluation.
 
     Args:
-        evaluation: everything measured, with `taxonomy`, and `metrics` from `measure`.
-        policy: what the gate judges by.
-        taxonomy: of the classes.
+        evaluation: of a model, or of a cross-validation.
         truth: true class indices, shape (n,).
         probabilities: what was said of them, shape (n, classes).
-        more_facts: to show beside those that every evaluation has.
     """
-    measured = evaluation["metrics"]
-    content: dict[str, Any] = finite(dict(evaluation))
-    verdict = judge(content, policy)
-    document: dict[str, Any] = {"verdict": verdict.verdict, "gate": finite(verdict.section()), **content}
-    facts = {
-        "verdict": verdict.verdict,
-        "macro_f1_interval": measured["macro_f1_interval"],
-        **{name: document["gate"][name] for name in ("metric", "threshold", "value", "reasons")},
+    measured, gate, taxonomy = evaluation.metrics, evaluation.gate, evaluation.taxonomy
+    facts: dict[str, object] = {
+        "verdict": evaluation.verdict,
+        "macro_f1_interval": measured.macro_f1.interval,
+        "metric": gate.metric,
+        "threshold": gate.threshold,
+        "value": gate.value,
+        "reasons": gate.reasons,
         "test_images": len(truth),
-        "synthetic": document["data"]["synthetic"],
-        **(more_facts or {}),
     }
-    return Outcome(
-        document=document,
-        headline={name: float(measured[name]) for name in AVERAGES if measured[name] is not None},
+    match evaluation:
+        case Evaluation():
+            facts["synthetic"] = evaluation.data.synthetic
+        case CrossValidation():
+            facts |= {
+                "synthetic": evaluation.data.synthetic,
+                "folds": len(evaluation.folds),
+                "macro_f1_of_folds": [fold.macro_f1.value for fold in evaluation.folds],
+            }
+    return Conclusion(
+        evaluation=evaluation,
+        headline={name: metric.value for name, metric in measured.averages.items() if metric.value is not None},
         labels=list(taxonomy.codes),
-        confusion_matrix=measured["confusion_matrix"],
+        confusion_matrix=[list(row) for row in measured.confusion_matrix],
         roc=roc_curve(truth, probabilities, taxonomy.index[taxonomy.melanoma]) if taxonomy.melanoma else None,
         facts=finite(facts),
         rows=len(truth),
@@ -82,14 +78,14 @@ def images_digest(image_ids: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()
 
 
-def spoken_result(measured: Mapping[str, Any], of_what: str) -> str:
+def spoken_result(measured: Metrics, of_what: str) -> str:
     """The headline in one line.
 
     Args:
-        measured: from `measure`.
+        measured: of the images.
         of_what: "2,000 test images".
     """
-    if measured["macro_f1"] is None:
+    value, (low, high) = measured.macro_f1.value, measured.macro_f1.interval
+    if value is None or low is None or high is None:
         return f"no macro-F1, {of_what}"
-    low, high = measured["macro_f1_interval"]
-    return f"macro-F1 {measured['macro_f1']:.3f} ({low:.3f} to {high:.3f}), {of_what}"
+    return f"macro-F1 {value:.3f} ({low:.3f} to {high:.3f}), {of_what}"

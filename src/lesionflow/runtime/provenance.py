@@ -5,22 +5,31 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from lesionflow.artifacts.document import Part
 from lesionflow.runtime.step_digest import sources
 
 IMAGE_VARIABLE = "LESIONFLOW_IMAGE"
 """The container image that a task runs in, as the pipeline names it: on a cluster `repository@sha256:...`."""
 
 
-def provenance() -> dict[str, str | None]:
-    """The version of lesionflow, the digest of its steps' code, and the image; None for what is not known.
+class Provenance(Part):
+    """What made something, besides its data and its recipe."""
 
-    A process that is no container has no image, and code that was not installed has no version.
-    """
+    lesionflow: str | None
+    """Its version; None for code that was not installed."""
+    code: str
+    """Digest of its steps' code."""
+    image: str | None
+    """The container image; None for a process that is no container."""
+
+
+def provenance() -> Provenance:
+    """What this process is."""
     try:
         lesionflow = version("lesionflow")
     except PackageNotFoundError:
         lesionflow = None
-    return {"lesionflow": lesionflow, "code": code_digest(), "image": os.environ.get(IMAGE_VARIABLE) or None}
+    return Provenance(lesionflow=lesionflow, code=code_digest(), image=os.environ.get(IMAGE_VARIABLE) or None)
 
 
 def code_digest() -> str:

@@ -58,7 +58,8 @@ def _closure(module: str) -> tuple[set[Path], set[str]]:
         if source is None:
             continue
         files.add(source)
-        files.update(source.parent.glob(f"{source.stem}.*"))  # beside report.py lie report.html.j2 and report.css
+        # Beside report.py lie report.html.j2 and report.css; in a package, the templates that it finds by itself.
+        files.update(source.parent.glob("*.j2" if source.name == "__init__.py" else f"{source.stem}.*"))
         for name in _imports(source):
             if not name.startswith("lesionflow."):
                 libraries.add(name.split(".")[0])

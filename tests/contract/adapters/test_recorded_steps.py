@@ -53,7 +53,7 @@ def test_the_steps_did_their_real_work(chain: Chain):
     assert trained["phase"] == values["finetune-3"]["phase"] == "full"
     metrics = chain.launcher.written["evaluate", "metrics"]["metadata"]
     evaluation = json.loads(chain.ran["evaluate"].paths["evaluation"].read_text())
-    assert metrics["macro_f1"] == pytest.approx(evaluation["metrics"]["macro_f1"], abs=1e-5)
+    assert metrics["macro_f1"] == pytest.approx(evaluation["metrics"]["averages"]["macro_f1"]["value"], abs=1e-5)
 
 
 def test_metadata_is_handed_on_in_the_kinds_that_were_recorded(chain: Chain):

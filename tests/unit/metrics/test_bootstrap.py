@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lesionflow.metrics import bootstrap as module
-from lesionflow.metrics.bootstrap import Bootstrap, distance, percentiles, wilson
+from lesionflow.metrics.bootstrap import Bootstrap, Metric, distance, percentiles, wilson
 from lesionflow.metrics.classification import class_statistic, classification_metrics
 from lesionflow.taxonomy import HAM10000
 
@@ -27,22 +27,22 @@ def test_without_clusters_a_share_has_wilsons_interval():
     metric = Bootstrap([str(i) for i in range(400)], seed=0, resamples=4000).shares({"share": (happened, everything)})
 
     expected = stats.binomtest(80, 400).proportion_ci(0.95, method="wilson")
-    assert metric["share"]["value"] == pytest.approx(0.2)
-    assert metric["share"]["interval"] == pytest.approx((expected.low, expected.high), abs=2e-3)
+    assert metric["share"].value == pytest.approx(0.2)
+    assert metric["share"].interval == pytest.approx((expected.low, expected.high), abs=2e-3)
 
 
 def test_the_spread_of_the_resamples_says_how_many_independent_images_there_are():
     samples = np.tile([0.2 - 0.04, 0.2 + 0.04], 500)  # the standard error of a share of 0.2 of 100 images
 
     expected = stats.binomtest(20, 100).proportion_ci(0.95, method="wilson")
-    assert wilson(0.2, samples, lesions=10**6)["interval"] == pytest.approx((expected.low, expected.high), rel=1e-4)
+    assert wilson(0.2, samples, lesions=10**6).interval == pytest.approx((expected.low, expected.high), rel=1e-4)
 
 
 def test_few_lesions_leave_the_spread_itself_uncertain():
     """Both ends are where the metric is as many standard errors away as Student's quantile for m - 1 says."""
     samples = np.tile([0.7 - 0.05, 0.7 + 0.05], 500)
     lesions = 8
-    low, high = wilson(0.7, samples, lesions)["interval"]
+    low, high = wilson(0.7, samples, lesions).interval
 
     error = 0.05**2 / (0.7 * 0.3)  # squared, of a share p as a part of p (1 - p)
     for end in (low, high):
@@ -56,7 +56,8 @@ def test_a_share_without_exception_is_not_called_certain():
     metric = Bootstrap(lesions, seed=0).shares({"share": (np.ones(30, bool), np.ones(30, bool))})["share"]
 
     expected = stats.binomtest(15, 15).proportion_ci(0.95, method="wilson")  # as many as there are lesions, not images
-    assert metric == {"value": 1.0, "interval": pytest.approx((expected.low, 1.0))}
+    assert metric.value == 1.0
+    assert metric.interval == pytest.approx((expected.low, 1.0))
 
 
 def test_the_spread_is_that_of_the_linearised_ratio():
@@ -82,7 +83,7 @@ def test_intervals_over_lesions_cover_and_those_over_images_do_not():
         everything = np.ones(len(happened), bool)
         for unit, ids in {"lesions": lesions, "images": [str(i) for i in range(len(lesions))]}.items():
             metric = Bootstrap(ids, seed=0, resamples=400).shares({"share": (happened, everything)})["share"]
-            low, high = metric["interval"]
+            low, high = metric.interval
             covered[unit] += low <= 0.7 <= high  # pyright: ignore[reportOptionalOperand]
     assert 0.91 <= covered["lesions"] / 150 <= 0.99
     assert covered["images"] / 150 < 0.88
@@ -104,13 +105,13 @@ def test_metrics_of_a_resample_are_those_of_its_images_written_out(seed: int, im
     samples = class_statistic(labels, probabilities, classes=HAM10000.codes)(counts[None].astype(float))
 
     for name in ("macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc"):
-        _same(samples[name][0], plain[name])
-    claimed = np.array(plain["confusion_matrix"]).sum(axis=0)
+        _same(samples[name][0], plain.averages[name].value)
+    claimed = np.array(plain.confusion_matrix).sum(axis=0)
     for index, label in enumerate(HAM10000.codes):
-        entry = plain["per_class"][label]
+        entry = plain.per_class[label]
         for name in ("recall", "f1", "auc"):
-            _same(samples[f"{name}:{label}"][0], entry[name])
-        _same(samples[f"precision:{label}"][0], entry["precision"] if claimed[index] else None)
+            _same(samples[f"{name}:{label}"][0], entry.metric(name).value)
+        _same(samples[f"precision:{label}"][0], entry.precision.value if claimed[index] else None)
 
 
 def _same(value: float, expected: float | None) -> None:
@@ -136,7 +137,7 @@ def test_a_share_of_nothing_is_undefined():
     nothing = np.zeros(4, bool)
 
     assert Bootstrap(list("abcd"), seed=0).shares({"share": (~nothing, nothing)}) == {
-        "share": {"value": None, "interval": (None, None)}
+        "share": Metric(value=None, interval=(None, None))
     }
 
 
@@ -146,7 +147,7 @@ def test_a_share_of_nothing_is_undefined():
     lesions=st.integers(1, 1000),
 )
 def test_wilsons_interval_lies_in_0_to_1_and_holds_the_metric(value: float, samples: list[float], lesions: int):
-    low, high = wilson(value, np.array(samples), lesions)["interval"]
+    low, high = wilson(value, np.array(samples), lesions).interval
 
     assert low is not None
     assert high is not None
@@ -157,14 +158,14 @@ def test_wilsons_interval_lies_in_0_to_1_and_holds_the_metric(value: float, samp
 def test_a_distance_reaches_further_down_than_up_by_its_bias():
     samples = np.random.default_rng(0).normal(0.05, 0.004, 5000)
 
-    low, high = distance(0.03, samples)["interval"]
+    low, high = distance(0.03, samples).interval
 
     assert (low, high) == pytest.approx((0.03 - 0.02 - 1.96 * 0.004, 0.03 + 1.96 * 0.004), abs=5e-4)
-    assert distance(0.001, samples)["interval"][0] == 0
+    assert distance(0.001, samples).interval[0] == 0
 
 
 def test_percentiles_are_numpys():
-    assert percentiles(5.0, np.arange(1001) / 100)["interval"] == pytest.approx((0.25, 9.75))
+    assert percentiles(5.0, np.arange(1001) / 100).interval == pytest.approx((0.25, 9.75))
 
 
 def test_each_draw_has_as_many_lesions_of_a_class_as_there_are():

@@ -81,15 +81,15 @@ def test_metrics_are_scikit_learns():
 
     found = _metrics(labels, probabilities)
 
-    assert [entry["accuracy"] for entry in found["reliability"]] == pytest.approx(accuracy.tolist())
-    assert [entry["confidence"] for entry in found["reliability"]] == pytest.approx(mean.tolist())
-    assert found["ece"]["value"] == pytest.approx(np.abs(accuracy - mean).mean(), abs=1e-9)  # 60 images in each
-    assert found["nll"]["value"] == pytest.approx(metrics.log_loss(labels, probabilities, labels=range(7)))
+    assert [entry.accuracy for entry in found.reliability] == pytest.approx(accuracy.tolist())
+    assert [entry.confidence for entry in found.reliability] == pytest.approx(mean.tolist())
+    assert found.ece.value == pytest.approx(np.abs(accuracy - mean).mean(), abs=1e-9)  # 60 images in each
+    assert found.nll.value == pytest.approx(metrics.log_loss(labels, probabilities, labels=range(7)))
     brier = metrics.brier_score_loss(labels, probabilities, labels=range(7), scale_by_half=False)
-    assert found["brier"]["value"] == pytest.approx(brier)
+    assert found.brier.value == pytest.approx(brier)
     mel = HAM10000.codes.index("mel")
     frequency, mean = calibration_curve(labels == mel, probabilities[:, mel], n_bins=15, strategy="quantile")
-    assert found["class_ece"]["mel"]["value"] == pytest.approx(np.abs(frequency - mean).mean(), abs=1e-9)
+    assert found.class_ece["mel"].value == pytest.approx(np.abs(frequency - mean).mean(), abs=1e-9)
 
 
 def test_a_case_worked_by_hand():
@@ -99,9 +99,9 @@ def test_a_case_worked_by_hand():
 
     found = _metrics(labels, probabilities)
 
-    assert found["ece"]["value"] == pytest.approx((4 * 0.4 + 4 * 0.15) / 8)
-    assert [(entry["images"], entry["accuracy"]) for entry in found["reliability"]] == [(4, 0.75), (4, 0.5)]
-    assert found["brier"]["value"] == pytest.approx((2 * 0.02 + 2 * 1.62 + 3 * 0.32 + 0.72) / 8)
+    assert found.ece.value == pytest.approx((4 * 0.4 + 4 * 0.15) / 8)
+    assert [(entry.images, entry.accuracy) for entry in found.reliability] == [(4, 0.75), (4, 0.5)]
+    assert found.brier.value == pytest.approx((2 * 0.02 + 2 * 1.62 + 3 * 0.32 + 0.72) / 8)
 
 
 def test_scaling_mends_what_over_confidence_spoils():
@@ -110,9 +110,9 @@ def test_scaling_mends_what_over_confidence_spoils():
 
     before, after = _metrics(labels, sure), _metrics(labels, honest)
 
-    assert before["ece"]["interval"][0] > after["ece"]["interval"][1]
-    assert before["nll"]["interval"][0] > after["nll"]["interval"][1]
-    assert after["ece"]["interval"][0] < 0.01
+    assert before.ece.interval[0] > after.ece.interval[1]
+    assert before.nll.interval[0] > after.nll.interval[1]
+    assert after.ece.interval[0] < 0.01
 
 
 @settings(max_examples=50, deadline=None)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from judged import probabilities_for
 
-from lesionflow.metrics.classification import AVERAGES, classification_metrics, intervals
+from lesionflow.metrics.bootstrap import Metric
+from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS, ClassMetrics, classification_metrics, intervals
 from lesionflow.taxonomy import HAM10000
 
 
@@ -21,19 +22,19 @@ def test_metrics_of_a_case_worked_by_hand():
 
     result = classification_metrics(_indices(truth), probabilities_for(predicted), classes=HAM10000.codes)
 
-    mel, nv = result["per_class"]["mel"], result["per_class"]["nv"]
-    assert (mel["precision"], mel["recall"], mel["support"]) == (0.5, 1.0, 2)
-    assert (nv["precision"], nv["recall"], nv["support"]) == (1.0, 0.5, 4)
-    assert mel["f1"] == pytest.approx(2 / 3)
-    assert nv["f1"] == pytest.approx(2 / 3)
-    assert result["macro_f1"] == pytest.approx((5 + 4 / 3) / 7)
-    assert result["weighted_f1"] == pytest.approx((5 + 6 * 2 / 3) / 11)
-    assert result["balanced_accuracy"] == pytest.approx((6 + 0.5) / 7)
-    assert result["accuracy"] == pytest.approx(9 / 11)
+    mel, nv = result.per_class["mel"], result.per_class["nv"]
+    assert (mel.precision.value, mel.recall.value, mel.support) == (0.5, 1.0, 2)
+    assert (nv.precision.value, nv.recall.value, nv.support) == (1.0, 0.5, 4)
+    assert mel.f1.value == pytest.approx(2 / 3)
+    assert nv.f1.value == pytest.approx(2 / 3)
+    assert result.macro_f1.value == pytest.approx((5 + 4 / 3) / 7)
+    assert result.weighted_f1.value == pytest.approx((5 + 6 * 2 / 3) / 11)
+    assert result.balanced_accuracy.value == pytest.approx((6 + 0.5) / 7)
+    assert result.accuracy.value == pytest.approx(9 / 11)
     # nv against the rest: of 4 * 7 pairs, 2 * 7 are in order and 2 * 7 are ties.
-    assert nv["auc"] == pytest.approx(0.75)
-    assert result["confusion_matrix"][HAM10000.index["nv"]] == [0, 0, 0, 0, 2, 2, 0]
-    assert result["missing_classes"] == []
+    assert nv.auc.value == pytest.approx(0.75)
+    assert result.confusion_matrix[HAM10000.index["nv"]] == (0, 0, 0, 0, 2, 2, 0)
+    assert result.missing_classes == ()
 
 
 def test_always_answering_nevus_looks_good_only_by_accuracy():
@@ -41,10 +42,10 @@ def test_always_answering_nevus_looks_good_only_by_accuracy():
 
     result = classification_metrics(truth, probabilities_for(["nv"] * 100), classes=HAM10000.codes)
 
-    assert result["accuracy"] == pytest.approx(0.67)
-    assert result["macro_f1"] == pytest.approx(0.1146, abs=1e-3)
-    assert result["macro_auc"] == 0.5
-    assert result["per_class"]["mel"]["precision"] == 0
+    assert result.accuracy.value == pytest.approx(0.67)
+    assert result.macro_f1.value == pytest.approx(0.1146, abs=1e-3)
+    assert result.macro_auc.value == 0.5
+    assert result.per_class["mel"].precision.value == 0
 
 
 def test_without_images_of_a_class_there_is_no_macro_average():
@@ -52,10 +53,11 @@ def test_without_images_of_a_class_there_is_no_macro_average():
 
     result = classification_metrics(_indices(truth), probabilities_for(truth), classes=HAM10000.codes)
 
-    assert result["missing_classes"] == ["df"]
-    assert (result["macro_f1"], result["balanced_accuracy"], result["macro_auc"]) == (None, None, None)
-    assert result["per_class"]["df"] == {"precision": None, "recall": None, "f1": None, "auc": None, "support": 0}
-    assert result["accuracy"] == 1
+    assert result.missing_classes == ("df",)
+    assert (result.macro_f1.value, result.balanced_accuracy.value, result.macro_auc.value) == (None, None, None)
+    assert result.per_class["df"] == ClassMetrics(support=0)
+    assert all(result.per_class["df"].metric(name) == Metric() for name in CLASS_METRICS)
+    assert result.accuracy.value == 1
 
 
 @pytest.mark.parametrize(
@@ -75,11 +77,11 @@ def test_metrics_are_strict_json_whatever_happens(truth, broken):
 
     result = classification_metrics(_indices(truth).astype(int), probabilities, classes=HAM10000.codes)
 
-    json.dumps(result, allow_nan=False)
-    assert set(AVERAGES) <= set(result)
+    json.dumps(result.model_dump(), allow_nan=False)
+    assert set(AVERAGES) == set(result.averages)
     if broken is not None:
-        assert result["invalid_predictions"] == 1
-        assert result["accuracy"] is None
+        assert result.invalid_predictions == 1
+        assert result.accuracy.value is None
 
 
 def _noisy(images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -99,9 +101,9 @@ def test_intervals_hold_the_metric_and_shrink_with_more_lesions():
         limits = intervals(truth, probabilities, [str(i) for i in range(images)], seed=0, classes=HAM10000.codes)
         for name in AVERAGES:
             low, high = limits[name]
-            assert low < metrics[name] < high
+            assert low < metrics.averages[name].value < high
         low, high = limits["recall:mel"]
-        assert low < metrics["per_class"]["mel"]["recall"] < high
+        assert low < metrics.per_class["mel"].recall.value < high
         widths.append(limits["macro_f1"][1] - limits["macro_f1"][0])
     assert widths[0] / widths[1] == pytest.approx(4, rel=0.3)  # goes with the square root
 
@@ -129,7 +131,7 @@ def test_intervals_agree_with_resampling_done_the_plain_way():
         # As many images of each class as there are, as in a test set that was split off class by class.
         rows = np.concatenate([random.choice(np.flatnonzero(truth == k), (truth == k).sum()) for k in np.unique(truth)])
         result = classification_metrics(truth[rows], probabilities[rows], classes=HAM10000.codes)
-        plain.append([result[name] for name in ("macro_f1", "macro_auc", "accuracy")])
+        plain.append([result.averages[name].value for name in ("macro_f1", "macro_auc", "accuracy")])
     kept = np.array([row for row in plain if None not in row], dtype=float)
 
     limits = intervals(

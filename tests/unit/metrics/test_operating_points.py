@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from lesionflow.metrics.bootstrap import Bootstrap
+from lesionflow.metrics.bootstrap import Bootstrap, Metric
 from lesionflow.metrics.operating_points import TARGETS, choose_threshold, operating_points
 from lesionflow.taxonomy import HAM10000
 
@@ -83,15 +83,15 @@ def test_thresholds_are_validations_and_rates_are_the_test_images():
 
     columns = [HAM10000.index[label] for label in ("akiec", "bcc", "mel")]
     positive, scores = np.isin(labels, columns), probabilities[:, columns].sum(axis=1)
-    assert found["classes"] == ["akiec", "bcc", "mel"]
-    assert (found["positives"], found["negatives"]) == (positive.sum(), (~positive).sum())
-    assert found["auc"]["value"] == pytest.approx(metrics.roc_auc_score(positive, scores))
-    assert found["auc"]["interval"][0] < found["auc"]["value"] < found["auc"]["interval"][1]
-    assert [(point["target"], point["at_least"]) for point in found["points"]] == list(TARGETS)
-    for point in found["points"]:
-        assert point["validation"][point["target"]] >= point["at_least"]
+    assert found.classes == ("akiec", "bcc", "mel")
+    assert (found.positives, found.negatives) == (positive.sum(), (~positive).sum())
+    assert found.auc.value == pytest.approx(metrics.roc_auc_score(positive, scores))
+    assert found.auc.interval[0] < found.auc.value < found.auc.interval[1]
+    assert [(point.target, point.at_least) for point in found.points] == list(TARGETS)
+    for point in found.points:
+        assert getattr(point.validation, point.target) >= point.at_least
         (true_negative, false_positive), (false_negative, true_positive) = metrics.confusion_matrix(
-            positive, scores >= point["threshold"]
+            positive, scores >= point.threshold
         )
         expected = {
             "sensitivity": true_positive / (true_positive + false_negative),
@@ -99,8 +99,9 @@ def test_thresholds_are_validations_and_rates_are_the_test_images():
             "ppv": true_positive / (true_positive + false_positive),
             "npv": true_negative / (true_negative + false_negative),
         }
-        assert {name: metric["value"] for name, metric in point["test"].items()} == pytest.approx(expected)
-        assert all(metric["interval"][0] < metric["value"] < metric["interval"][1] for metric in point["test"].values())
+        test = {name: point.test.metric(name) for name in expected}
+        assert {name: metric.value for name, metric in test.items()} == pytest.approx(expected)
+        assert all(metric.interval[0] < metric.value < metric.interval[1] for metric in test.values())
 
 
 def test_without_a_usable_validation_set_there_is_a_reason_instead():
@@ -108,9 +109,9 @@ def test_without_a_usable_validation_set_there_is_a_reason_instead():
     benign = np.full(10, HAM10000.codes.index("nv"))
 
     for validation, says in ((None, "unusable"), ((benign, probabilities[:10]), "negative")):
-        for point in _points(validation, labels, probabilities)["melanoma"]["points"]:
-            assert (point["threshold"], point["test"]) == (None, None)
-            assert says in point["reason"]
+        for point in _points(validation, labels, probabilities)["melanoma"].points:
+            assert (point.threshold, point.test) == (None, None)
+            assert says in point.reason
 
 
 def test_a_test_set_without_melanoma_has_a_specificity_only():
@@ -118,7 +119,7 @@ def test_a_test_set_without_melanoma_has_a_specificity_only():
 
     found = _points(_images(200, 4), labels, _images(20, 5)[1])["melanoma"]
 
-    assert found["auc"] == {"value": None, "interval": (None, None)}
-    for point in found["points"]:
-        assert point["test"]["sensitivity"]["value"] is None
-        assert point["test"]["specificity"]["value"] is not None
+    assert found.auc == Metric(value=None, interval=(None, None))
+    for point in found.points:
+        assert point.test.sensitivity.value is None
+        assert point.test.specificity.value is not None

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesionflow.metrics.classification import AVERAGES, classification_metrics, intervals
-from lesionflow.metrics.paired import paired_differences
+from lesionflow.metrics.paired import Difference, paired_differences
 from lesionflow.taxonomy import HAM10000
 
 
@@ -29,10 +29,10 @@ def test_the_difference_is_that_of_the_metrics_and_turns_with_the_order():
     back = paired_differences(labels, second, first, lesions.tolist(), seed=0, classes=HAM10000.codes)
 
     for name in AVERAGES:
-        assert forth[name]["value"] == pytest.approx(one[name] - two[name])
-        assert forth[name]["p"] == pytest.approx(back[name]["p"])
-        low, high = back[name]["interval"]
-        assert forth[name]["interval"] == pytest.approx((-high, -low))
+        assert forth[name].value == pytest.approx(one.averages[name].value - two.averages[name].value)
+        assert forth[name].p == pytest.approx(back[name].p)
+        low, high = back[name].interval
+        assert forth[name].interval == pytest.approx((-high, -low))
 
 
 @pytest.mark.slow
@@ -46,9 +46,9 @@ def test_pairing_sees_what_separate_intervals_do_not():
         for table in (first, second)
     ]
     assert separate[0][1] > separate[1][0]  # they overlap
-    assert found["interval"][1] < 0
-    assert found["p"] < 0.05
-    width = found["interval"][1] - found["interval"][0]
+    assert found.interval[1] < 0
+    assert found.p < 0.05
+    width = found.interval[1] - found.interval[0]
     assert width < 0.8 * (separate[0][1] - separate[0][0])
 
 
@@ -57,7 +57,7 @@ def test_a_model_does_not_differ_from_itself():
 
     found = paired_differences(labels, first, first, lesions.tolist(), seed=0, classes=HAM10000.codes)
 
-    assert found == {name: {"value": 0, "interval": (0, 0), "p": 1} for name in AVERAGES}
+    assert found == {name: Difference(value=0, interval=(0, 0), p=1) for name in AVERAGES}
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_between_equals_one_comparison_in_twenty_is_a_false_alarm():
         alarms += (
             paired_differences(labels, first, second, lesions.tolist(), seed=0, resamples=300, classes=HAM10000.codes)[
                 "macro_f1"
-            ]["p"]
+            ].p
             < 0.05
         )
     assert alarms <= 8  # 3 expected; more than 8 come once in 300 tries
@@ -87,7 +87,7 @@ def test_whatever_the_images_a_difference_is_whole_or_absent(seed: int, images: 
 
     complete = len(set(labels.tolist())) == 7
     for name in AVERAGES:
-        value, (low, high), p = found[name]["value"], found[name]["interval"], found[name]["p"]
+        value, (low, high), p = found[name].value, found[name].interval, found[name].p
         if value is None:
             assert not complete
             assert (low, high, p) == (None, None, None)
@@ -95,5 +95,5 @@ def test_whatever_the_images_a_difference_is_whole_or_absent(seed: int, images: 
             assert low <= value <= high
             assert 0 <= p <= 1
             assert np.isfinite([low, high]).all()
-    assert (found["macro_f1"]["value"] is None) == (not complete)
-    assert found["accuracy"]["value"] is not None
+    assert (found["macro_f1"].value is None) == (not complete)
+    assert found["accuracy"].value is not None

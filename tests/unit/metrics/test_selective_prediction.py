@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesionflow.metrics.bootstrap import Bootstrap
-from lesionflow.metrics.selective_prediction import LEAST_ERRORS, abstention, choose_threshold
+from lesionflow.metrics.selective_prediction import LEAST_ERRORS, Curve, abstention, choose_threshold
 
 
 def _answers(right: list[bool] | np.ndarray, confidence: list[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -30,20 +30,18 @@ def _sound(images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_the_curve_and_its_area_worked_by_hand():
     found = _found(None, _answers([True, True, False, True], [0.9, 0.8, 0.7, 0.6]))
 
-    assert found["curve"] == {
-        "threshold": [0.9, 0.8, 0.7, 0.6],
-        "coverage": [0.25, 0.5, 0.75, 1],
-        "risk": pytest.approx([0, 0, 1 / 3, 0.25]),
-    }
-    assert found["aurc"]["value"] == pytest.approx((1 / 3 + 0.25) / 4)
-    assert found["risk_of_all"]["value"] == pytest.approx(0.25)
+    assert found.curve.threshold == (0.9, 0.8, 0.7, 0.6)
+    assert found.curve.coverage == (0.25, 0.5, 0.75, 1)
+    assert found.curve.risk == pytest.approx([0, 0, 1 / 3, 0.25])
+    assert found.aurc.value == pytest.approx((1 / 3 + 0.25) / 4)
+    assert found.risk_of_all.value == pytest.approx(0.25)
 
 
 def test_images_of_equal_confidence_are_kept_together():
     found = _found(None, _answers([True, False, True, False], [0.8] * 4))
 
-    assert found["curve"] == {"threshold": [0.8], "coverage": [1], "risk": [0.5]}
-    assert found["aurc"]["value"] == pytest.approx(0.5)
+    assert found.curve == Curve(threshold=(0.8,), coverage=(1,), risk=(0.5,))
+    assert found.aurc.value == pytest.approx(0.5)
 
 
 def test_the_area_is_the_mean_risk_over_all_coverages():
@@ -51,10 +49,10 @@ def test_the_area_is_the_mean_risk_over_all_coverages():
     order = np.argsort(-probabilities.max(axis=1))
     wrong = (probabilities.argmax(axis=1) != labels)[order]
 
-    metric = _found(None, (labels, probabilities))["aurc"]
+    metric = _found(None, (labels, probabilities)).aurc
 
-    assert metric["value"] == pytest.approx(np.mean([wrong[: kept + 1].mean() for kept in range(300)]))
-    assert metric["interval"][0] < metric["value"] < metric["interval"][1]
+    assert metric.value == pytest.approx(np.mean([wrong[: kept + 1].mean() for kept in range(300)]))
+    assert metric.interval[0] < metric.value < metric.interval[1]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.5, 0.6, 0.7, 0.8, 0.9])), min_size=1, max_size=40))
@@ -73,14 +71,14 @@ def test_the_threshold_is_validations_and_its_price_is_the_test_images():
 
     found = _found(validation, (labels, probabilities))
 
-    kept = probabilities.max(axis=1) >= found["threshold"]
+    kept = probabilities.max(axis=1) >= found.threshold
     wrong = probabilities.argmax(axis=1) != labels
-    assert found["validation"]["risk"] <= found["validation"]["risk_of_all"] / 2
-    assert found["test"]["coverage"]["value"] == pytest.approx(kept.mean())
-    assert found["test"]["risk"]["value"] == pytest.approx(wrong[kept].mean())
-    assert found["test"]["risk"]["interval"][1] < found["risk_of_all"]["interval"][0]
-    assert len(found["curve"]["risk"]) == 200
-    assert found["curve"]["coverage"][-1] == 1
+    assert found.validation.risk <= found.validation.risk_of_all / 2
+    assert found.test.coverage.value == pytest.approx(kept.mean())
+    assert found.test.risk.value == pytest.approx(wrong[kept].mean())
+    assert found.test.risk.interval[1] < found.risk_of_all.interval[0]
+    assert len(found.curve.risk) == 200
+    assert found.curve.coverage[-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -97,6 +95,6 @@ def test_the_threshold_is_validations_and_its_price_is_the_test_images():
 def test_a_validation_set_that_supports_no_threshold_gives_a_reason(validation, says: str):
     found = _found(validation, _sound(50, 3))
 
-    assert (found["threshold"], found["test"], found["validation"]) == (None, None, None)
-    assert says in found["reason"]
-    assert found["aurc"]["value"] is not None
+    assert (found.threshold, found.test, found.validation) == (None, None, None)
+    assert says in found.reason
+    assert found.aurc.value is not None

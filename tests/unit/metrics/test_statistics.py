@@ -1,6 +1,7 @@
 """What an evaluation says beyond its metrics: whole, or absent with a reason, and never NaN."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from judged import make_world, probabilities_for, strict_json
 
 from lesionflow.metrics.calibration import scale
-from lesionflow.metrics.statistics import Judged, statistics
+from lesionflow.metrics.statistics import Judged, Statistics, statistics
 from lesionflow.taxonomy import HAM10000
 
 PARTS = ["calibration", "operating_points", "abstention", "subgroups"]
@@ -33,6 +34,10 @@ def _metadata(images: int) -> pd.DataFrame:
     return pd.DataFrame({"sex": sex, "age": np.arange(images) % 90.0, "localization": empty, "dataset": empty})
 
 
+def _document(found: Statistics) -> dict[str, Any]:
+    return {part: getattr(found, part).model_dump() for part in PARTS}
+
+
 def _broken(judged: Judged, value: float) -> Judged:
     probabilities = judged.probabilities.copy()
     probabilities[0, 0] = value
@@ -44,53 +49,51 @@ def test_what_is_chosen_on_validation_is_for_the_calibrated_probabilities():
 
     found = statistics(test, validation, _metadata(400), seed=0, taxonomy=HAM10000)
 
-    json.dumps(found, allow_nan=False)
-    assert list(found) == PARTS
-    calibration = found["calibration"]
-    assert calibration["temperature"] == pytest.approx(3, rel=0.25)
-    assert calibration["after"]["ece"]["interval"][1] < calibration["before"]["ece"]["interval"][0]
-    assert calibration["validation"]["nll_after"] < calibration["validation"]["nll_before"]
-    confidence = scale(test.probabilities, calibration["temperature"]).max(axis=1)
-    coverage = found["abstention"]["test"]["coverage"]["value"]
-    assert coverage == pytest.approx((confidence >= found["abstention"]["threshold"]).mean())
-    point = found["operating_points"]["questions"]["malignant"]["points"][2]
-    assert (point["target"], point["at_least"]) == ("sensitivity", 0.9)
-    groups = found["subgroups"]["by"]["sex"]["groups"]
-    sizes = [group["malignant_lesions"] for group in groups]
-    rates = [group["metrics"]["malignant_sensitivity"]["value"] for group in groups]
-    assert np.average(rates, weights=sizes) == pytest.approx(point["test"]["sensitivity"]["value"], abs=0.03)
+    json.dumps(_document(found), allow_nan=False)
+    calibration = found.calibration
+    assert calibration.temperature == pytest.approx(3, rel=0.25)
+    assert calibration.after.ece.interval[1] < calibration.before.ece.interval[0]
+    assert calibration.validation.nll_after < calibration.validation.nll_before
+    confidence = scale(test.probabilities, calibration.temperature).max(axis=1)
+    coverage = found.abstention.test.coverage.value
+    assert coverage == pytest.approx((confidence >= found.abstention.threshold).mean())
+    point = found.operating_points.questions["malignant"].points[2]
+    assert (point.target, point.at_least) == ("sensitivity", 0.9)
+    groups = found.subgroups.by["sex"].groups
+    sizes = [group.malignant_lesions for group in groups]
+    rates = [group.metrics["malignant_sensitivity"].value for group in groups]
+    assert np.average(rates, weights=sizes) == pytest.approx(point.test.sensitivity.value, abs=0.03)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_test_probabilities_that_are_not_numbers_leave_nothing_but_the_reason(value: float):
     found = statistics(_broken(_judged(40, 0), value), _judged(200, 1), _metadata(40), seed=0, taxonomy=HAM10000)
 
-    json.dumps(found, allow_nan=False)
-    assert list(found) == PARTS
-    assert all("not numbers for 1 test images" in found[part]["reason"] for part in PARTS)
-    assert found["calibration"]["temperature"] is None
-    assert found["abstention"]["threshold"] is None
+    json.dumps(_document(found), allow_nan=False)
+    assert all("not numbers for 1 test images" in getattr(found, part).reason for part in PARTS)
+    assert found.calibration.temperature is None
+    assert found.abstention.threshold is None
 
 
 def test_validation_probabilities_that_are_not_numbers_leave_what_needs_none():
     found = statistics(_judged(200, 0), _broken(_judged(200, 1), np.nan), _metadata(200), seed=0, taxonomy=HAM10000)
 
-    json.dumps(found, allow_nan=False)
-    calibration = found["calibration"]
-    assert (calibration["temperature"], calibration["after"]) == (None, None)
-    assert "validation" in calibration["reason"]
-    assert calibration["before"]["ece"]["value"] > 0
-    assert found["abstention"]["threshold"] is None
-    assert found["abstention"]["aurc"]["value"] is not None
-    assert all(point["reason"] for point in found["operating_points"]["questions"]["melanoma"]["points"])
-    assert found["subgroups"]["by"]["sex"]["groups"][0]["metrics"]["malignant_sensitivity"]["value"] is None
+    json.dumps(_document(found), allow_nan=False)
+    calibration = found.calibration
+    assert (calibration.temperature, calibration.after) == (None, None)
+    assert "validation" in calibration.reason
+    assert calibration.before.ece.value > 0
+    assert found.abstention.threshold is None
+    assert found.abstention.aurc.value is not None
+    assert all(point.reason for point in found.operating_points.questions["melanoma"].points)
+    assert found.subgroups.by["sex"].groups[0].metrics["malignant_sensitivity"].value is None
 
 
 def test_too_few_validation_lesions_give_no_temperature():
     found = statistics(_judged(200, 0), _judged(98, 1), _metadata(200), seed=0, taxonomy=HAM10000)
 
-    assert found["calibration"]["temperature"] is None
-    assert "49 lesions" in found["calibration"]["reason"]
+    assert found.calibration.temperature is None
+    assert "49 lesions" in found.calibration.reason
 
 
 @settings(max_examples=12, deadline=None)
@@ -100,11 +103,10 @@ def test_whatever_the_tables_the_parts_are_strict_json(tests, validations, test_
 
     found = statistics(test, validation, _metadata(tests), seed=0, taxonomy=HAM10000)
 
-    json.dumps(found, allow_nan=False)
-    assert list(found) == PARTS
-    calibration, abstention = found["calibration"], found["abstention"]
-    assert (calibration["temperature"] is None) == (calibration["reason"] is not None)
-    assert (abstention["threshold"] is None) == (abstention["reason"] is not None)
+    json.dumps(_document(found), allow_nan=False)
+    calibration, abstention = found.calibration, found.abstention
+    assert (calibration.temperature is None) == (calibration.reason is not None)
+    assert (abstention.threshold is None) == (abstention.reason is not None)
 
 
 def test_the_evaluation_holds_them(tmp_path, monkeypatch):
@@ -121,6 +123,6 @@ def test_the_evaluation_holds_them(tmp_path, monkeypatch):
     assert document["subgroups"]["by"]["sex"]["groups"] == []
     for label, entry in document["metrics"]["per_class"].items():
         for name in ("precision", "recall", "f1", "auc"):
-            low, high = entry[f"{name}_interval"]
-            assert low <= entry[name] <= high, (label, name)
+            low, high = entry[name]["interval"]
+            assert low <= entry[name]["value"] <= high, (label, name)
             assert low < high  # also where no image is misjudged

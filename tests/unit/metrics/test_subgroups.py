@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from lesionflow.metrics.bootstrap import Bootstrap
-from lesionflow.metrics.subgroups import groups_of, subgroups
+from lesionflow.metrics.subgroups import Grouping, groups_of, subgroups
 from lesionflow.taxonomy import HAM10000
 
 MALIGNANT = [HAM10000.index[label] for label in ("akiec", "bcc", "mel")]
@@ -50,13 +50,13 @@ def test_the_metrics_of_a_group_are_those_of_its_images():
 
     found = subgroups(_metadata(600, sex=sexes), labels, probabilities, 0.4, bootstrap, taxonomy=HAM10000)["sex"]
 
-    assert [entry["group"] for entry in found["groups"]] == ["male", "female"]
-    male, _ = found["groups"]
+    assert [entry.group for entry in found.groups] == ["male", "female"]
+    male, _ = found.groups
     inside = sexes == "male"
     truth, score = np.isin(labels[inside], MALIGNANT), probabilities[inside][:, MALIGNANT].sum(axis=1)
     predicted = probabilities[inside].argmax(axis=1)
-    assert (male["images"], male["too_small"]) == (400, False)
-    assert {name: metric["value"] for name, metric in male["metrics"].items()} == pytest.approx(
+    assert (male.images, male.too_small) == (400, False)
+    assert {name: metric.value for name, metric in male.metrics.items()} == pytest.approx(
         {
             "accuracy": metrics.accuracy_score(labels[inside], predicted),
             "balanced_accuracy": metrics.balanced_accuracy_score(labels[inside], predicted),
@@ -65,9 +65,9 @@ def test_the_metrics_of_a_group_are_those_of_its_images():
             "malignant_specificity": metrics.recall_score(~truth, score < 0.4),
         }
     )
-    for metric in male["metrics"].values():
-        low, high = metric["interval"]
-        assert low < metric["value"] < high
+    for metric in male.metrics.values():
+        low, high = metric.interval
+        assert low < metric.value < high
 
 
 def test_small_groups_are_marked_and_so_are_metrics_that_rest_on_few_lesions():
@@ -81,19 +81,19 @@ def test_small_groups_are_marked_and_so_are_metrics_that_rest_on_few_lesions():
         "localization"
     ]
 
-    back, ear = found["groups"]
-    assert (back["too_small"], back["lesions"], back["malignant_lesions"]) == (False, 130, 10)
-    assert {name: metric["too_small"] for name, metric in back["metrics"].items()} == {
+    back, ear = found.groups
+    assert (back.too_small, back.lesions, back.malignant_lesions) == (False, 130, 10)
+    assert {name: metric.too_small for name, metric in back.metrics.items()} == {
         "accuracy": False,
         "balanced_accuracy": True,
         "malignant_auc": True,
         "malignant_sensitivity": True,
         "malignant_specificity": False,
     }
-    assert (ear["too_small"], ear["lesions"]) == (True, 3)
-    assert ear["metrics"]["malignant_sensitivity"]["value"] is None
+    assert (ear.too_small, ear.lesions) == (True, 3)
+    assert ear.metrics["malignant_sensitivity"].value is None
     # Six of seven classes are missing: a mean over the one would be another quantity.
-    assert back["metrics"]["balanced_accuracy"]["value"] is None
+    assert back.metrics["balanced_accuracy"].value is None
 
 
 def test_a_group_of_one_lesion_is_not_certain_of_anything():
@@ -102,11 +102,11 @@ def test_a_group_of_one_lesion_is_not_certain_of_anything():
     bootstrap = Bootstrap([str(i // 2) for i in range(42)], 0, 200)
 
     metadata = _metadata(42, age=[20.0] * 2 + [50.0] * 40)
-    one, _ = subgroups(metadata, labels, probabilities, 0.5, bootstrap, HAM10000)["age"]["groups"]
+    one, _ = subgroups(metadata, labels, probabilities, 0.5, bootstrap, HAM10000)["age"].groups
 
-    assert (one["group"], one["lesions"], one["too_small"]) == ("under 30", 1, True)
-    low, high = one["metrics"]["accuracy"]["interval"]
-    assert one["metrics"]["accuracy"]["value"] == 1
+    assert (one.group, one.lesions, one.too_small) == ("under 30", 1, True)
+    low, high = one.metrics["accuracy"].interval
+    assert one.metrics["accuracy"].value == 1
     assert low < 0.3
     assert high == 1
 
@@ -119,11 +119,11 @@ def test_a_column_that_says_nothing_gives_a_reason_and_no_threshold_no_rates():
         _metadata(60, sex=["male"] * 59 + [None]), labels, probabilities, None, bootstrap, taxonomy=HAM10000
     )
 
-    assert found["source"] == {"groups": [], "reason": "The metadata has no dataset of the test images."}
-    assert [entry["group"] for entry in found["sex"]["groups"]] == ["male", "unknown"]
-    male = found["sex"]["groups"][0]["metrics"]
-    assert male["malignant_sensitivity"]["value"] is None
-    assert male["malignant_auc"]["value"] is not None
+    assert found["source"] == Grouping(groups=(), reason="The metadata has no dataset of the test images.")
+    assert [entry.group for entry in found["sex"].groups] == ["male", "unknown"]
+    male = found["sex"].groups[0].metrics
+    assert male["malignant_sensitivity"].value is None
+    assert male["malignant_auc"].value is not None
 
 
 @settings(max_examples=25, deadline=None)
@@ -150,11 +150,11 @@ def test_whatever_the_images_every_group_is_listed_once_and_nothing_is_nan(rows,
         metadata, labels, probabilities, threshold, Bootstrap([str(row[1]) for row in rows], 0, 30), taxonomy=HAM10000
     )
 
-    json.dumps(found, allow_nan=False)
+    json.dumps({by: entry.model_dump() for by, entry in found.items()}, allow_nan=False)
     for entry in found.values():
-        assert not entry["groups"] or sum(group["images"] for group in entry["groups"]) == len(rows)
-        for group in entry["groups"]:
-            for metric in group["metrics"].values():
-                bounds = [metric["value"], *metric["interval"]]
+        assert not entry.groups or sum(group.images for group in entry.groups) == len(rows)
+        for group in entry.groups:
+            for metric in group.metrics.values():
+                bounds = [metric.value, *metric.interval]
                 assert bounds == [None] * 3 or (bounds[1] <= bounds[0] + 1e-9 and bounds[0] - 1e-9 <= bounds[2])
                 assert all(bound is None or 0 <= bound <= 1 for bound in bounds)

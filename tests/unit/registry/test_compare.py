@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from judged import strict_json
+from judged import make_evaluation, strict_json, training_record
 from rich.console import Console
 from sklearn.metrics import f1_score, recall_score
 from typer.testing import CliRunner
 
 from lesionflow import storage
+from lesionflow.artifacts.summary import Summary
 from lesionflow.artifacts.tables import write_table
+from lesionflow.artifacts.version_card import VersionCard
 from lesionflow.cli.main import app
 from lesionflow.errors import UserError
 from lesionflow.registry.compare import compare, metrics_of
 from lesionflow.registry.comparison_display import print_comparison
-from lesionflow.runtime.files import write_json
 from lesionflow.taxonomy import HAM10000
 
 IMAGES = 210
@@ -43,15 +44,18 @@ def scores(seed: int, sharpness: float, images: range = range(IMAGES)) -> pd.Dat
 def make_run(folder: Path, table: pd.DataFrame, epochs: int = 1, **more: Any) -> str:
     """A run's folder: its summary, and its scores in a store."""
     write_table(table, folder / "store" / "scores")
-    summary = {
-        "verdict": "passed",
-        "status": "passed",
-        "seed": 0,
-        "artifacts": {"scores": str(folder / "store" / "scores")},
-        "training": {"recipe": {"name": "tiny", "head": {"epochs": epochs}}, "versions": {"keras": "3"}},
-        "data": {"source": "somewhere", "fingerprint": "f" * 64, "counts": {"train": {"mel": 5, "nv": 6}}},
-    }
-    write_json(folder / "summary.json", summary | more)
+    evaluation = make_evaluation(9, 1)
+    recipe = evaluation.training.recipe
+    head = recipe.head.model_copy(update={"epochs": epochs})
+    summary = Summary(
+        verdict="passed",
+        status="passed",
+        seed=0,
+        artifacts={"scores": str(folder / "store" / "scores")},
+        training=training_record(recipe=recipe.model_copy(update={"head": head})),
+        data=evaluation.data,
+    )
+    summary.model_copy(update=more).write(folder / "summary.json")
     return str(folder)
 
 
@@ -80,13 +84,13 @@ def test_metrics_are_of_the_images_that_all_have_scored_and_differences_of_the_p
         assert [metrics[f"recall:{label}"] for label in HAM10000.codes] == pytest.approx(list(recalls))  # pyright: ignore
     (differences,) = found.differences
     for name in metrics_of(HAM10000.codes):
-        value, (low, high) = differences[name]["value"], differences[name]["interval"]
+        value, (low, high) = differences[name].value, differences[name].interval
         assert value == pytest.approx((found.metrics[1][name] or 0) - (found.metrics[0][name] or 0))
         assert low is not None
         assert value is not None
         assert high is not None
         assert low < value < high
-    assert (differences["macro_f1"]["interval"][0] or 0) > 0
+    assert (differences["macro_f1"].interval[0] or 0) > 0
     assert "the test images that all have scored: 190 images of 95 lesions" in shown(places)
 
 
@@ -96,7 +100,7 @@ def test_a_run_equals_itself_and_nothing_is_said_to_differ(tmp_path: Path) -> No
     found = compare([place, place, place])
 
     assert len(found.differences) == 2
-    assert all(difference["value"] == 0 for each in found.differences for difference in each.values())
+    assert all(difference.value == 0 for each in found.differences for difference in each.values())
     assert found.changed == {}
     assert "are the same" in shown([place, place])
     assert "the same test images: 210 images of 105 lesions" in shown([place, place])
@@ -114,10 +118,10 @@ def test_what_sets_runs_apart_is_listed_and_nothing_else(tmp_path: Path) -> None
 
 def test_a_version_and_a_registry_are_compared_too(tmp_path: Path, gcs: Any) -> None:
     run = make_run(tmp_path / "run", scores(1, 0.5))
-    card = {"verdict": "passed", "seed": 0, "training": {"recipe": {"name": "other"}}, "data": {}}
     version = "20250131T120000Z-00000001"
+    card = VersionCard(version=version, created="2025-01-31T12:00:00Z", evaluation=make_evaluation(9, 1), files=())
     write_table(scores(2, 0.5), tmp_path / "version" / "scores.parquet")
-    write_json(tmp_path / "version" / "card.json", card)
+    card.write(tmp_path / "version" / "card.json")
     registry = f"gs://{gcs}/registry"
     storage.upload_folder(tmp_path / "version", f"{registry}/versions/{version}")
     storage.write_bytes(f"{registry}/champion.json", json.dumps({"version": version}).encode())
@@ -190,7 +194,7 @@ def test_what_is_no_run_is_told(tmp_path: Path) -> None:
     for places, says in (
         ([one], "name two runs or more"),
         ([one, str(tmp_path)], r"neither a run \(summary.json\), nor a version"),
-        ([one, str(tmp_path / "half")], "is not the JSON object"),
+        ([one, str(tmp_path / "half")], "is not a summary of a run: it is not valid JSON"),
         ([one, str(tmp_path / "old")], "holds no scores.parquet"),
     ):
         with pytest.raises(UserError, match=says):

@@ -127,15 +127,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "scores that are no table": (lambda v: (v / "scores.parquet").write_text("x"), {"files", "tables", "metrics"}),
     "a file more": (lambda v: (v / "extra").write_text("x"), {"files"}),
     "a better metric in the card": (
-        lambda v: _edit_card(v, lambda card: card["metrics"].update(macro_f1=0.99)),
+        lambda v: _edit_card(v, lambda card: card["evaluation"]["metrics"]["averages"]["macro_f1"].update(value=0.99)),
         {"card", "metrics", "verdict"},
     ),
     "another recipe in the card": (
-        lambda v: _edit_card(v, lambda card: card["training"]["recipe"].update(name="best")),
+        lambda v: _edit_card(v, lambda card: card["evaluation"]["training"]["recipe"].update(name="best")),
         {"card"},
     ),
     "an easier policy in the card": (
-        lambda v: _edit_card(v, lambda card: card["gate"]["policy"]["clauses"][0].update(at_least=0.1)),
+        lambda v: _edit_card(v, lambda card: card["evaluation"]["gate"]["policy"]["clauses"][0].update(at_least=0.1)),
         {"card", "verdict"},
     ),
     "a better score": (lambda v: _forge(v, "scores.parquet", _better), {"metrics"}),
@@ -147,8 +147,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "no card": (lambda v: (v / "card.json").unlink(), {"card.json"}),
     "a card that is no card": (lambda v: (v / "card.json").write_text("[]"), {"card.json"}),
     "a card without metrics": (
-        lambda v: _edit_card(v, lambda card: card.pop("metrics")),
-        {"card", "metrics", "verdict"},
+        lambda v: _edit_card(v, lambda card: card["evaluation"].pop("metrics")),
+        {"card.json"},
     ),
 }  # fmt: skip
 

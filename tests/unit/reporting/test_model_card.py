@@ -1,11 +1,13 @@
 """The model card: metadata that a hub reads, the evaluation's metrics, and CLAIM's 44 items."""
 
+import json
 import re
 
 import pytest
 import yaml
 from judged import make_world, probabilities_for, strict_json
 
+from lesionflow.artifacts.evaluation import Evaluation
 from lesionflow.reporting.checklist import AUTHORS, claim_2024
 from lesionflow.reporting.model_card import render_model_card
 from lesionflow.taxonomy import HAM10000
@@ -39,11 +41,11 @@ def test_the_metadata_is_what_a_hub_expects_and_its_results_are_the_evaluations(
     assert {"type", "name", "split"} <= set(result["dataset"])
     values = {metric["name"]: metric["value"] for metric in result["metrics"]}
     assert values == {
-        "macro-F1": evaluation["metrics"]["macro_f1"],
-        "weighted F1": evaluation["metrics"]["weighted_f1"],
-        "balanced accuracy": evaluation["metrics"]["balanced_accuracy"],
-        "accuracy": evaluation["metrics"]["accuracy"],
-        "macro AUC": evaluation["metrics"]["macro_auc"],
+        "macro-F1": evaluation["metrics"]["averages"]["macro_f1"]["value"],
+        "weighted F1": evaluation["metrics"]["averages"]["weighted_f1"]["value"],
+        "balanced accuracy": evaluation["metrics"]["averages"]["balanced_accuracy"]["value"],
+        "accuracy": evaluation["metrics"]["averages"]["accuracy"]["value"],
+        "macro AUC": evaluation["metrics"]["averages"]["macro_auc"]["value"],
     }
     assert {metric["type"] for metric in result["metrics"]} <= set(metadata["metrics"])
 
@@ -52,14 +54,15 @@ def test_the_tables_hold_the_evaluations_metrics(judged):
     _, body, evaluation = judged(threshold=0.99)
     metrics = evaluation["metrics"]
 
-    low, high = metrics["intervals"]["macro_f1"]
-    assert f"| macro-F1 | {metrics['macro_f1']:.3f} | {low:.3f} to {high:.3f} |" in body
+    macro_f1 = metrics["averages"]["macro_f1"]
+    low, high = macro_f1["interval"]
+    assert f"| macro-F1 | {macro_f1['value']:.3f} | {low:.3f} to {high:.3f} |" in body
     for label in HAM10000.codes:
         entry = metrics["per_class"][label]
         cells = [str(entry["support"])]
         for name in ("precision", "recall", "f1", "auc"):
-            ends = entry[f"{name}_interval"]
-            cells += [f"{entry[name]:.3f}", "n/a" if ends[0] is None else "{:.3f} to {:.3f}".format(*ends)]
+            ends = entry[name]["interval"]
+            cells += [f"{entry[name]['value']:.3f}", "n/a" if ends[0] is None else "{:.3f} to {:.3f}".format(*ends)]
         assert f"| {label} | {' | '.join(cells)} |" in body
     assert evaluation["gate"]["reasons"][0] in body
     assert "**not held**" in body
@@ -90,7 +93,8 @@ def test_synthetic_data_is_announced_and_not_called_ham10000(judged):
 
 def test_the_checklist_has_the_44_items_and_answers_only_what_the_run_knows(judged):
     _, body, evaluation = judged()
-    items = claim_2024(evaluation, {"citation": "a | b"})
+    known = Evaluation.parse(json.dumps(evaluation).encode(), "the evaluation")
+    items = claim_2024(known, {"citation": "a | b"})
 
     assert [item.number for item in items] == list(range(1, 45))
     assert len({item.topic for item in items}) == 44
@@ -98,10 +102,10 @@ def test_the_checklist_has_the_44_items_and_answers_only_what_the_run_knows(judg
     for unknown in (1, 3, 5, 11, 13, 16, 18, 21, 34, 41, 43, 44):
         assert answers[unknown] == AUTHORS
     assert "lesion" in answers[20]
-    assert f"{evaluation['metrics']['macro_f1']:.3f}" in answers[37]
+    assert f"{evaluation['metrics']['averages']['macro_f1']['value']:.3f}" in answers[37]
     assert answers[7] == "a | b"
     assert "| 44 | " in body
-    assert "a \\| b" in render_model_card(evaluation, {"citation": "a | b"})
+    assert "a \\| b" in render_model_card(known, {"citation": "a | b"})
 
 
 def test_a_card_is_written_whatever_the_model_answers(judged):

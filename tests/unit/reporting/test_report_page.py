@@ -9,7 +9,7 @@ import pytest
 from judged import make_world, probabilities_for, strict_json
 
 from lesionflow.artifacts.images import write_taxonomy
-from lesionflow.reporting.figures import Figures
+from lesionflow.reporting.placed import Placed, small
 from lesionflow.taxonomy import HAM10000, Taxonomy
 
 TRUTH = [label for label in HAM10000.codes for _ in range(6)]
@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 
 def look_up(document: object, place: str) -> object:
-    """What stands at a place like metrics.per_class.mel.f1."""
+    """What stands at a place like metrics.per_class.mel.f1.value."""
     return reduce(
         lambda value, key: None if value is None else value[int(key) if isinstance(value, list) else key],
         place.split("."),
@@ -93,7 +93,7 @@ def as_text(value: object, form: str) -> str:
     ("value", "text"), [(0.000413, "0.00041"), (0.0005, "0.00050"), (0.001, "0.001"), (0.0, "0.000")]
 )
 def test_a_threshold_that_three_places_would_show_as_0_has_two_digits(value, text):
-    assert f">{text}</span>" in Figures({"threshold": value}).small("threshold")
+    assert f">{text}</span>" in small(Placed({"threshold": value}).threshold)
 
 
 @pytest.fixture
@@ -127,12 +127,15 @@ def test_every_metric_of_the_report_is_that_of_the_evaluation(judged):
     assert wrong == []
     shown = {place for place, _, _ in page.metrics}
     metrics = ["gate.clauses.0.value", "data.counts.test", "calibration.before.ece.value", "abstention.aurc.value"]
-    metrics += [f"metrics.{name}" for name in ("macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc")]
     metrics += [
-        f"metrics.per_class.{label}.{name}{part}"
+        f"metrics.averages.{name}.value"
+        for name in ("macro_f1", "weighted_f1", "balanced_accuracy", "accuracy", "macro_auc")
+    ]
+    metrics += [
+        f"metrics.per_class.{label}.{name}.{part}"
         for label in HAM10000.codes
         for name in ("precision", "recall", "f1", "auc")
-        for part in ("", "_interval")
+        for part in ("value", "interval")
     ]
     metrics += [f"metrics.confusion_matrix.{row}.{column}" for row in range(7) for column in range(7)]
     metrics += [
@@ -155,7 +158,10 @@ def test_no_metric_stands_on_the_page_without_its_place_in_the_evaluation(judged
 def test_the_bars_are_drawn_where_the_metrics_are(judged):
     _, page, evaluation = judged()
 
-    assert {mark["data-json"] for mark in page.drawn} >= {"metrics.macro_f1", "metrics.per_class.mel.recall_interval"}
+    assert {mark["data-json"] for mark in page.drawn} >= {
+        "metrics.averages.macro_f1.value",
+        "metrics.per_class.mel.recall.interval",
+    }
     lengths = {float(mark["x1"]) / look_up(evaluation, mark["data-json"]) for mark in page.drawn if "x1" in mark}
     assert {round(length) for length in lengths} == {120, 400}
     for mark in page.drawn:

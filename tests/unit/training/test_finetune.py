@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from small_data import RECIPE, SIZE, Data
 
-from lesionflow.artifacts.model_folder import read_training
 from lesionflow.artifacts.tables import write_table
+from lesionflow.artifacts.training_record import Rows, TrainingRecord
 from lesionflow.data.pixel_store import VARIABLE
 from lesionflow.data.pixels import load_pixels
 from lesionflow.errors import UserError
@@ -52,9 +52,9 @@ def test_three_steps_learn_and_leave_a_whole_model_folder(data: Data, partial: P
         *(["head", 1], ["partial", 1], ["partial", 2], ["partial", 3], ["full", 1])
     ]
     assert history.notna().all(axis=None)
-    training = read_training(tmp_path / "full")
-    assert training["pretrained"] is False
-    assert (training["fingerprint"], training["seed"], training["rows"]) == ("abc", 3, {"train": 84, "validation": 28})
+    training = TrainingRecord.load(tmp_path / "full" / "training.json")
+    assert training.pretrained is False
+    assert (training.fingerprint, training.seed, training.rows) == ("abc", 3, Rows(train=84, validation=28))
 
 
 def test_a_step_that_ends_worse_than_it_began_keeps_its_start_and_says_so(
@@ -77,7 +77,7 @@ def test_a_step_that_ends_worse_than_it_began_keeps_its_start_and_says_so(
     assert after < before
     assert said == f"val macro-F1 {before:.3f} of its start, which is kept: trained, {after:.3f} at best"
     assert (metrics[0.5]["best_epoch"], metrics[0.5]["val_macro_f1"]) == (0, before)
-    assert read_training(tmp_path / "model-0.5")["best_epoch"] == 0
+    assert TrainingRecord.load(tmp_path / "model-0.5" / "training.json").best_epoch == 0
     assert same(partial, tmp_path / "model-0.5")
 
 
@@ -126,8 +126,8 @@ def test_pretrained_backbone_stays_as_it_is_while_the_head_trains(
     for old, new in zip(after_head.weights, after_full.weights, strict=True):
         kept = np.array_equal(np.asarray(old), np.asarray(new))
         assert kept == ("_bn" in new.path), new.path
-    assert read_training(tmp_path / "full")["pretrained"] is True
-    assert len(read_training(tmp_path / "full")["weights_sha256"]) == 64
+    assert TrainingRecord.load(tmp_path / "full" / "training.json").pretrained is True
+    assert len(TrainingRecord.load(tmp_path / "full" / "training.json").weights_sha256) == 64
 
 
 def test_the_best_epoch_by_validation_macro_f1_is_kept(

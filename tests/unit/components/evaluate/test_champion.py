@@ -13,6 +13,7 @@ from lesionflow.components.evaluate import champion as module
 from lesionflow.components.evaluate.champion import compare_with_champion
 from lesionflow.components.promote.promote import promote
 from lesionflow.errors import UserError
+from lesionflow.metrics.champion import ChampionComparison, Left
 from lesionflow.metrics.statistics import Judged
 from lesionflow.registry.versions import champion_version
 from lesionflow.runtime.files import file_digest
@@ -60,7 +61,9 @@ def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return make
 
 
-def compare(tmp_path: Path, version: str, ours: int = 0, theirs: int = 20, test: pd.DataFrame = TEST) -> dict[str, Any]:
+def compare(
+    tmp_path: Path, version: str, ours: int = 0, theirs: int = 20, test: pd.DataFrame = TEST
+) -> ChampionComparison:
     def predict(model: Any, rows: pd.DataFrame) -> Judged:
         return say(rows, theirs)
 
@@ -74,14 +77,14 @@ def test_two_models_are_compared_on_all_lesions_that_are_new_to_both(publish: An
 
     found = compare(tmp_path, version)
 
-    assert (found["status"], found["version"], found["reason"]) == ("compared", version, None)
-    assert (found["images"], found["lesions"]) == (2 * LESIONS, LESIONS)
-    assert found["left_out"] == {"images": 0, "lesions": 0}
-    assert found["model"]["accuracy"] == 1
-    assert found["champion"]["accuracy"] == pytest.approx(found["model"]["accuracy"] - 18 / 140)  # 2 are melanomas
-    difference = found["differences"]["accuracy"]
-    assert difference["value"] == pytest.approx(18 / 140)
-    assert 0 < difference["interval"][0] < difference["value"] < difference["interval"][1]
+    assert (found.status, found.version, found.reason) == ("compared", version, None)
+    assert (found.images, found.lesions) == (2 * LESIONS, LESIONS)
+    assert found.left_out == Left(images=0, lesions=0)
+    assert found.model["accuracy"] == 1
+    assert found.champion["accuracy"] == pytest.approx(found.model["accuracy"] - 18 / 140)  # 2 are melanomas
+    difference = found.differences["accuracy"]
+    assert difference.value == pytest.approx(18 / 140)
+    assert 0 < difference.interval[0] < difference.value < difference.interval[1]
 
 
 def test_what_the_champion_was_trained_or_validated_on_is_left_out_for_both(publish: Any, tmp_path: Path) -> None:
@@ -89,9 +92,9 @@ def test_what_the_champion_was_trained_or_validated_on_is_left_out_for_both(publ
 
     found = compare(tmp_path, version, ours=10)  # all of ours are wrong on what is left out
 
-    assert (found["images"], found["lesions"]) == (2 * (LESIONS - 10), LESIONS - 10)
-    assert found["left_out"] == {"images": 20, "lesions": 10}
-    assert found["model"]["accuracy"] == 1
+    assert (found.images, found.lesions) == (2 * (LESIONS - 10), LESIONS - 10)
+    assert found.left_out == Left(images=20, lesions=10)
+    assert found.model["accuracy"] == 1
 
 
 def test_an_image_that_the_champion_knows_by_another_lesion_is_left_out(publish: Any, tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ def test_an_image_that_the_champion_knows_by_another_lesion_is_left_out(publish:
 
     found = compare(tmp_path, publish(renamed, table("validation", range(200, 210))))
 
-    assert found["left_out"] == {"images": 10, "lesions": 5}
+    assert found.left_out == Left(images=10, lesions=5)
 
 
 @pytest.mark.parametrize(("known", "lesions"), [(range(21), 49), (range(70), 0)])
@@ -108,14 +111,14 @@ def test_too_few_new_lesions_are_no_comparison(publish: Any, tmp_path: Path, kno
 
     found = compare(tmp_path, version)
 
-    assert (found["status"], found["differences"]) == ("not compared", {})
-    assert f"trained on all but {lesions} of the test lesions" in found["reason"]
+    assert (found.status, found.differences) == ("not compared", {})
+    assert f"trained on all but {lesions} of the test lesions" in found.reason
 
 
 def test_without_a_champion_nothing_is_read(tmp_path: Path) -> None:
     found = compare(tmp_path, "")
 
-    assert (found["status"], found["version"]) == ("none", None)
+    assert (found.status, found.version) == ("none", None)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +137,8 @@ def test_a_damaged_champion_is_no_comparison(publish: Any, tmp_path: Path, damag
 
     found = compare(tmp_path, version)
 
-    assert (found["status"], found["differences"]) == ("not compared", {})
-    assert says in found["reason"]
+    assert (found.status, found.differences) == ("not compared", {})
+    assert says in found.reason
 
 
 def test_a_version_of_before_that_does_not_say_what_it_was_trained_on_is_not_compared(
@@ -146,7 +149,7 @@ def test_a_version_of_before_that_does_not_say_what_it_was_trained_on_is_not_com
 
     found = compare(tmp_path, version)
 
-    assert found["reason"] == f"The champion {version} does not say what it was trained on."
+    assert found.reason == f"The champion {version} does not say what it was trained on."
 
 
 def test_a_champion_that_answers_nan_is_not_compared(publish: Any, tmp_path: Path) -> None:
@@ -161,7 +164,7 @@ def test_a_champion_that_answers_nan_is_not_compared(publish: Any, tmp_path: Pat
         str(tmp_path / "registry"), version, TEST, say(TEST, 0), predict, seed=1, taxonomy=HAM10000
     )
 
-    assert found["reason"] == "The champion gave probabilities that are not numbers."
+    assert found.reason == "The champion gave probabilities that are not numbers."
 
 
 def test_a_class_that_only_the_champion_knows_leaves_no_macro_average(publish: Any, tmp_path: Path) -> None:
@@ -169,8 +172,8 @@ def test_a_class_that_only_the_champion_knows_leaves_no_macro_average(publish: A
 
     found = compare(tmp_path, version)
 
-    assert found["differences"]["macro_f1"]["value"] is None
-    assert found["differences"]["accuracy"]["value"] is not None
+    assert found.differences["macro_f1"].value is None
+    assert found.differences["accuracy"].value is not None
 
 
 def test_promote_refuses_tables_of_another_run(publish: Any, tmp_path: Path) -> None:

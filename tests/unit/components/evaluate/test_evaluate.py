@@ -27,7 +27,10 @@ def test_a_good_model_is_evaluated_judged_and_described(tmp_path, monkeypatch):
 
     document = strict_json(world.out("evaluation"))
     assert document["verdict"] == "passed"
-    value, interval = document["metrics"]["macro_f1"], document["metrics"]["macro_f1_interval"]
+    value, interval = (
+        document["metrics"]["averages"]["macro_f1"]["value"],
+        document["metrics"]["averages"]["macro_f1"]["interval"],
+    )
     clause = {
         "clause": "macro-F1", "kind": "average", "by": "value", "requires": "at least 0.7", "limit": 0.7,
         "value": value, "interval": interval, "held": True, "reason": None,
@@ -38,9 +41,9 @@ def test_a_good_model_is_evaluated_judged_and_described(tmp_path, monkeypatch):
         "policy": {"clauses": [{"kind": "average", "metric": "macro_f1", "by": "value", "at_least": 0.7}]},
     }  # fmt: skip
     assert document["champion"] is None
-    assert document["metrics"]["accuracy"] == pytest.approx(40 / 42)
-    low, high = document["metrics"]["macro_f1_interval"]
-    assert low < document["metrics"]["macro_f1"] < high
+    assert document["metrics"]["averages"]["accuracy"]["value"] == pytest.approx(40 / 42)
+    low, high = document["metrics"]["averages"]["macro_f1"]["interval"]
+    assert low < document["metrics"]["averages"]["macro_f1"]["value"] < high
     assert document["data"]["counts"]["test"] == dict.fromkeys(HAM10000.codes, 6)
     assert document["data"]["counts"]["train"] == dict.fromkeys(HAM10000.codes, 4)
     assert document["data"]["fingerprint"] == "f1n9e2"
@@ -49,7 +52,7 @@ def test_a_good_model_is_evaluated_judged_and_described(tmp_path, monkeypatch):
     assert document["artifacts"] == {
         **world.inputs(), **{name: str(world.out(name)) for name in ("report", "scores", "model_card", "evaluation")}
     }  # fmt: skip
-    assert result.headline["macro_f1"] == document["metrics"]["macro_f1"]
+    assert result.headline["macro_f1"] == document["metrics"]["averages"]["macro_f1"]["value"]
     assert gate(world.out("evaluation")) == "passed"
 
 
@@ -108,7 +111,7 @@ def test_everything_is_strict_json_and_nothing_passes_whatever_the_model_answers
     assert all(world.out(name).stat().st_size for name in OUTPUTS)
     json.dumps([result.headline, result.confusion_matrix, result.roc, result.facts], allow_nan=False)
     assert document["verdict"] == "failed"
-    assert len(document["metrics"]["macro_f1_interval"]) == 2
+    assert len(document["metrics"]["averages"]["macro_f1"]["interval"]) == 2
     assert "failed" in world.out("report").read_text()
     with pytest.raises(GateRefused):
         gate(world.out("evaluation"))

@@ -45,7 +45,7 @@ def test_the_same_model_passes_a_lower_threshold(tmp_path):
         {"verdict": "passed"},
         {"verdict": "passed", "gate": {"metric": "macro_f1", "threshold": 0.7, "value": 0.95, "reasons": []}},
         {"verdict": "passed", "gate": {"metric": "macro_f1", "threshold": 0.1, "value": 0.95, "reasons": []}},
-        {"verdict": "passed", "metrics": {"macro_f1": 0.95}},
+        {"verdict": "passed", "metrics": {"averages": {"macro_f1": {"value": 0.95, "interval": [0.9, 1.0]}}}},
         {"verdict": "passed", "metrics": {}},
         {"verdict": "passed", "metrics": None},
         {"verdict": "passed", "gate": None},
@@ -104,7 +104,7 @@ def test_a_damaged_evaluation_is_a_user_error(tmp_path, content):
 
 def test_nan_in_an_evaluation_is_a_user_error(tmp_path):
     document = write_evaluation(tmp_path / "evaluation", hits=9, misses=1)
-    document["metrics"]["per_class"]["df"]["f1"] = float("nan")
+    document["metrics"]["per_class"]["df"]["f1"]["value"] = float("nan")
     (tmp_path / "evaluation").write_text(json.dumps(document))
 
     with pytest.raises(UserError, match="NaN"):

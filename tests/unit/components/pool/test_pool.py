@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from judged import make_world, strict_json
+from judged import make_evaluation, make_world, strict_json, training_record
 from sklearn import metrics
 
+from lesionflow.artifacts.evaluation import CrossValidation
 from lesionflow.artifacts.images import read_metadata
 from lesionflow.artifacts.tables import read_table, score_columns, write_table
+from lesionflow.artifacts.training_record import Rows
 from lesionflow.components.gate.gate import gate
 from lesionflow.components.pool.pool import pool
 from lesionflow.errors import GateRefused, UserError
+from lesionflow.metrics.classification import measure
 from lesionflow.policy import floor
-from lesionflow.reporting.outcome import Outcome
+from lesionflow.reporting.outcome import Conclusion
 from lesionflow.runtime.files import write_json
 from lesionflow.taxonomy import HAM10000
+from lesionflow.verdict import Evidence, judge
 
 OUTPUTS = ("evaluation", "metrics", "classification", "report", "pooled")
 
@@ -41,7 +45,7 @@ class Folds:
     def out(self, name: str) -> Path:
         return self.folder / "out" / name
 
-    def pool(self, **changes: Any) -> Outcome:
+    def pool(self, **changes: Any) -> Conclusion[CrossValidation]:
         inputs: dict[str, Any] = {
             "images": self.folder / "images",
             "scores": self.scores(),
@@ -76,25 +80,17 @@ def folds(tmp_path: Path) -> Folds:
         scored = table[["image_id", "lesion_id", "dx"]].assign(predicted=predicted)
         for index, label in enumerate(HAM10000.codes):
             scored[f"p_{label}"] = probabilities[:, index]
-        macro_f1 = metrics.f1_score(
-            table["dx"], predicted, labels=list(HAM10000.codes), average="macro", zero_division=0.0
-        )
-        per_class = metrics.f1_score(
-            table["dx"], predicted, labels=list(HAM10000.codes), average=None, zero_division=0.0
-        )
-        write_json(
-            made.evaluations()[fold],  # pyright: ignore
-            {
-                "metrics": {
-                    "macro_f1": macro_f1,
-                    "macro_f1_interval": [0.1, 0.9],
-                    "per_class": {label: {"f1": per_class[index]} for index, label in enumerate(HAM10000.codes)},
-                },
-                "data": {"test_set": ""},
-                "training": {"recipe": {"name": "tiny"}, "seed": 3, "rows": {"train": 10 + fold}},  # pyright: ignore
-                "artifacts": {"images": "i", "model": f"model-{fold}", "report": f"report-{fold}"},
-            },
-        )
+        found = measure(truth, probabilities, table["lesion_id"].tolist(), 0, HAM10000.codes)
+        verdict = judge(Evidence(taxonomy=HAM10000, metrics=found), floor("macro_f1", 0.1))
+        make_evaluation(
+            9,
+            1,
+            verdict=verdict.word,
+            gate=verdict,
+            metrics=found,
+            training=training_record(rows=Rows(train=10 + fold, validation=5)),  # pyright: ignore
+            artifacts={"images": "i", "model": f"model-{fold}", "report": f"report-{fold}"},
+        ).write(made.evaluations()[fold])  # pyright: ignore
         made.change_scores(fold, scored)  # pyright: ignore
     return made
 
@@ -108,17 +104,21 @@ def test_the_metrics_are_those_of_all_images_together(folds: Folds):
     assert sorted(table["image_id"]) == sorted(images["image_id"])
     assert result.rows == len(images)
     f1 = metrics.f1_score(table["dx"], table["predicted"], average="macro")
-    assert document["metrics"]["macro_f1"] == pytest.approx(f1)
-    assert document["metrics"]["accuracy"] == pytest.approx((table["dx"] == table["predicted"]).mean())
-    low, high = document["metrics"]["macro_f1_interval"]
+    assert document["metrics"]["averages"]["macro_f1"]["value"] == pytest.approx(f1)
+    assert document["metrics"]["averages"]["accuracy"]["value"] == pytest.approx(
+        (table["dx"] == table["predicted"]).mean()
+    )
+    low, high = document["metrics"]["averages"]["macro_f1"]["interval"]
     assert low < f1 < high
     of_folds = [metrics.f1_score(rows["dx"], rows["predicted"], average="macro") for _, rows in table.groupby("fold")]
-    assert [fold["macro_f1"] for fold in document["folds"]] == pytest.approx(of_folds)
+    assert [fold["macro_f1"]["value"] for fold in document["folds"]] == pytest.approx(of_folds)
     assert document["spread"]["mean"] == pytest.approx(np.mean(of_folds))
     assert document["spread"]["standard_deviation"] == pytest.approx(np.std(of_folds, ddof=1))
     assert [fold["fold"] for fold in document["folds"]] == sorted(table["fold"].unique()) == [1, 2, 3]
     assert document["method"] == "out-of-fold predictions of 3 models, each on lesions it never saw"
-    assert document["training"] == {"recipe": {"name": "tiny"}, "seed": 3}
+    assert document["training"]["recipe"]["name"] == "tiny-test"
+    assert document["training"]["seed"] == 3
+    assert "rows" not in document["training"]
     assert document["artifacts"]["fold 2: model"] == "model-1"
 
 
@@ -136,7 +136,7 @@ def test_the_report_shows_every_fold_and_says_what_the_metrics_are(folds: Folds)
     assert document["method"] in page
     for fold in document["folds"]:
         row = page[page.index(f'data-fold="{fold["fold"]}"') :]
-        assert f"{fold['macro_f1']:.3f}" in row[: row.index("</tr>")]
+        assert f"{fold['macro_f1']['value']:.3f}" in row[: row.index("</tr>")]
     assert "nothing was promoted" in page
 
 
@@ -148,7 +148,7 @@ def test_a_prediction_that_is_no_number_fails_the_method(folds: Folds):
     folds.pool(threshold=0.1)
     document = strict_json(folds.out("evaluation"))
     assert document["verdict"] == "failed"
-    assert document["metrics"]["macro_f1"] is None
+    assert document["metrics"]["averages"]["macro_f1"]["value"] is None
 
 
 def test_a_missing_fold_is_refused(folds: Folds):

@@ -48,17 +48,19 @@ def test_a_promoted_model_is_the_champion_and_comes_back_whole(registry, candida
     assert (folder / "report.html").read_text() == "<p>first</p>"
     assert (folder / "README.md").read_text() == "# A model card\n"
     card = strict_json(folder / "card.json")
-    assert card["verdict"] == "passed"
-    assert card["data"]["fingerprint"] == "f1n9e2"
-    assert card["training"] == {"seed": 3}
+    evaluation = card["evaluation"]
+    assert evaluation == strict_json(given["evaluation"])
+    assert evaluation["verdict"] == "passed"
+    assert evaluation["data"]["fingerprint"] == "f1n9e2"
+    assert evaluation["training"]["seed"] == 3
     pointer = json.loads(storage.read_bytes(storage.join(registry, "champion.json")))
     assert pointer == {
         "version": uri.rsplit("/", 1)[1],
         "promoted_at": card["created"],
         "metric": "macro_f1",
-        "value": card["metrics"]["macro_f1"],
+        "value": evaluation["metrics"]["averages"]["macro_f1"]["value"],
         "fingerprint": "f1n9e2",
-        "test_set": None,
+        "test_set": "7e57",
     }
     assert card["promotion"]["outcome"] == "promoted"
 
@@ -112,7 +114,7 @@ class _Crash(BaseException):
     """Ends the process, so to speak."""
 
 
-@pytest.mark.parametrize("moment", ["copytree", "upload_folder", "write_json", "move_champion", "replace"])
+@pytest.mark.parametrize("moment", ["copytree", "upload_folder", "write", "move_champion", "replace"])
 def test_a_crash_leaves_the_old_champion_in_use_and_a_second_try_works(
     registry, candidate, tmp_path, monkeypatch, moment
 ):
@@ -125,12 +127,12 @@ def test_a_crash_leaves_the_old_champion_in_use_and_a_second_try_works(
     with monkeypatch.context() as patch:
         targets = {
             "copytree": "shutil.copytree",
-            "write_json": "lesionflow.components.promote.promote.write_json",
+            "write": "lesionflow.artifacts.version_card.VersionCard.write",
             "move_champion": "lesionflow.components.promote.promote.move_champion",
         }
         patch.setattr(targets.get(moment, f"lesionflow.storage.{moment}"), crash)
         # A local registry is written without an upload, and the card of a version in a bucket by `write_bytes`.
-        if {"upload_folder": True, "write_json": False}.get(moment) in (None, storage.is_remote(registry)):
+        if {"upload_folder": True, "write": False}.get(moment) in (None, storage.is_remote(registry)):
             with pytest.raises(_Crash):
                 promote(**new, registry=registry)
 
