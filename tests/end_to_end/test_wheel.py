@@ -26,13 +26,34 @@ def _succeeds(*command: str | Path, cwd: Path, env: Mapping[str, str]) -> str:
     return result.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = (UV, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder)
-    _succeeds(*build, ROOT, cwd=folder, env=os.environ)
+def _built(folder: Path, *options: str) -> Path:
+    command = (
+        UV,
+        "build",
+        "--quiet",
+        "--no-build-isolation",
+        "--python",
+        sys.executable,
+        "--out-dir",
+        folder,
+        *options,
+    )
+    _succeeds(*command, ROOT, cwd=folder, env=os.environ)
     (file,) = folder.glob("*.whl")
     return file
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _built(tmp_path_factory.mktemp("wheel"), "--wheel")
+
+
+def test_a_wheel_made_of_the_source_archive_is_the_same(wheel: Path, tmp_path: Path):
+    other = _built(tmp_path)  # makes the archive, then the wheel of what it holds
+
+    assert list(tmp_path.glob("*.tar.gz"))
+    held, again = (zipfile.ZipFile(file) for file in (wheel, other))
+    assert {name: again.read(name) for name in again.namelist()} == {name: held.read(name) for name in held.namelist()}
 
 
 def test_the_wheel_holds_one_package_and_all_of_it(wheel: Path):
