@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.console import Console
 
 from lesionflow.cli.console import console_of_run
 from lesionflow.cli.options.local import DEFAULT_OUTPUT, Gpus, Memory, Output, Runner, RunnerChoice, Verbose
@@ -29,6 +30,10 @@ from lesionflow.errors import UserError
 
 if TYPE_CHECKING:
     from lesionflow.local.backend import Backend
+    from lesionflow.local.workspace import Workspace
+    from lesionflow.policy import Policy
+    from lesionflow.recipe import Recipe as TrainingRecipe
+    from lesionflow.taxonomy import Taxonomy
 
 
 def run(
@@ -53,30 +58,18 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the whole pipeline on this machine."""
-    from lesionflow.data.synthetic.dataset import standing_synthetic_data
     from lesionflow.local.run import run as run_training
     from lesionflow.local.workspace import Workspace
-    from lesionflow.policy import check_classes, choose_policy
-    from lesionflow.preflight.starting_weights import check_starting_weights
-    from lesionflow.recipe import load_recipe
-    from lesionflow.taxonomy import HAM10000, load_taxonomy
 
-    console = console_of_run()
-    workspace = Workspace(output.absolute())
-    gate, classes = choose_policy(policy, metric, min_f1, folds), load_taxonomy(taxonomy)
-    check_classes(gate, classes)  # not after an hour of training
-    if data is None and classes != HAM10000:
-        raise UserError(f"The synthetic data has the classes of ham10000, not of {classes.name}; add --data.")
+    console, workspace = console_of_run(), Workspace(output.absolute())
+    gate, classes = _judging(policy, metric, min_f1, folds, taxonomy)  # not after an hour of training
     if folds is not None:
         from lesionflow.pipelines.cross_validation import check_folds
 
         check_folds(folds, fixed_test, registry)
-    chosen = load_recipe(recipe or ("quick" if data else "demo"))
-    start = _absolute(weights or ("imagenet" if data else "none"), words=("imagenet", "none"))
-    shown = check_starting_weights(start, chosen.backbone, runner is Runner.DOCKER, partial(print, flush=True))
+    chosen, start, shown = _starting(recipe, weights, synthetic=data is None, in_containers=runner is Runner.DOCKER)
     if data is None:
-        console.print("No --data given: running on synthetic data, which says nothing about skin.", style="yellow")
-        data = str(standing_synthetic_data(workspace.root / "synthetic"))
+        data = _synthetic(classes, workspace, console)
     arguments = {
         "source": _absolute(data),
         "registry": _absolute(registry or str(workspace.registry)),
@@ -95,6 +88,41 @@ def run(
     if folds is not None:
         del arguments["registry"], arguments["fixed_test"]
     raise typer.Exit(run_training(arguments, workspace, backend, console, verbose, folds))
+
+
+def _judging(
+    policy: str | None, metric: str | None, min_f1: float | None, folds: int | None, taxonomy: str
+) -> "tuple[Policy, Taxonomy]":
+    """What the gate asks for, and the classes that it asks it of."""
+    from lesionflow.policy import check_classes, choose_policy
+    from lesionflow.taxonomy import load_taxonomy
+
+    gate, classes = choose_policy(policy, metric, min_f1, folds), load_taxonomy(taxonomy)
+    check_classes(gate, classes)
+    return gate, classes
+
+
+def _starting(
+    recipe: str | None, weights: str | None, synthetic: bool, in_containers: bool
+) -> "tuple[TrainingRecipe, str, Path | None]":
+    """The recipe, its starting weights, and a file that containers need for them (see `check_starting_weights`)."""
+    from lesionflow.preflight.starting_weights import check_starting_weights
+    from lesionflow.recipe import load_recipe
+
+    chosen = load_recipe(recipe or ("demo" if synthetic else "quick"))
+    start = _absolute(weights or ("none" if synthetic else "imagenet"), words=("imagenet", "none"))
+    return chosen, start, check_starting_weights(start, chosen.backbone, in_containers, partial(print, flush=True))
+
+
+def _synthetic(classes: "Taxonomy", workspace: "Workspace", console: Console) -> str:
+    """The folder of synthetic data, made if it is not there."""
+    from lesionflow.data.synthetic.dataset import standing_synthetic_data
+    from lesionflow.taxonomy import HAM10000
+
+    if classes != HAM10000:
+        raise UserError(f"The synthetic data has the classes of ham10000, not of {classes.name}; add --data.")
+    console.print("No --data given: running on synthetic data, which says nothing about skin.", style="yellow")
+    return str(standing_synthetic_data(workspace.root / "synthetic"))
 
 
 def _backend(

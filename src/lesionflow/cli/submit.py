@@ -56,12 +56,10 @@ def submit(
     verbose: Annotated[bool, typer.Option("--verbose", help="Say why nothing is known of waiting pods.")] = False,
 ) -> None:
     """Run the pipeline on a Kubeflow cluster."""
-    from lesionflow.kubeflow.submission import check_pinned, prepare
-    from lesionflow.kubeflow.values import check_uri, checked_parameters
+    from lesionflow.kubeflow.submission import prepare
+    from lesionflow.kubeflow.values import checked_parameters
     from lesionflow.policy import choose_policy
-    from lesionflow.preflight.starting_weights import check_baked
     from lesionflow.profile import load_profile
-    from lesionflow.runtime.container_image import WEIGHTS_FOLDER
     from lesionflow.taxonomy import load_taxonomy
 
     values: dict[str, Any] = {
@@ -74,8 +72,6 @@ def submit(
     }
     gate = choose_policy(policy, metric, min_f1, folds)
     parameters = checked_parameters(values, recipe, gate, load_taxonomy(taxonomy), folds, registry, fixed_test)
-    if pipeline_root is not None:
-        check_uri("--pipeline-root", pipeline_root)
     submission = prepare(
         load_profile(profile), parameters, settings.experiment, run_name, service_account, pipeline_root, folds
     )
@@ -85,9 +81,6 @@ def submit(
 
         show_plan(console, settings, submission)
         return
-    check_pinned(submission)
-    if weights.startswith(WEIGHTS_FOLDER):
-        check_baked(weights)  # the images are those of the present code, or they would not be pinned
     _start(settings, submission, console, wait, verbose, folds)
 
 
@@ -104,7 +97,13 @@ def _start(
     from lesionflow.kubeflow.runs.follow import follow
     from lesionflow.kubeflow.runs.stop import offer_to_stop
     from lesionflow.kubeflow.send import send
+    from lesionflow.kubeflow.submission import check_pinned
+    from lesionflow.preflight.starting_weights import check_baked
+    from lesionflow.runtime.container_image import WEIGHTS_FOLDER
 
+    check_pinned(submission)
+    if (weights := submission.parameters["weights"]).startswith(WEIGHTS_FOLDER):
+        check_baked(weights)  # the images are those of the present code, or they would not be pinned
     client = connect(settings)
     run: Any = send(client, submission)
     print_line(console, f"Run:  {submission.run_name}, {run.run_id}")

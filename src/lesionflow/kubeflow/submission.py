@@ -15,6 +15,7 @@ import yaml
 
 from lesionflow.errors import UserError
 from lesionflow.kubeflow.compile import compile_pipeline, uploaded_as
+from lesionflow.kubeflow.values import check_uri
 from lesionflow.profile import ClusterProfile
 from lesionflow.runtime.container_images import read_pins
 
@@ -53,7 +54,12 @@ def prepare(
     """Compile the pipeline, with `folds` that of a cross-validation, and decide what everything is called.
 
     Nothing is sent.
+
+    Raises:
+        UserError: pods cannot see the pipeline root.
     """
+    if pipeline_root is not None:
+        check_uri("--pipeline-root", pipeline_root)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
         unpinned = compile_pipeline(file, profile, pins=read_pins(), kubernetes_manifest=False, folds=folds)
