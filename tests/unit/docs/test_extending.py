@@ -90,6 +90,20 @@ def test_a_balance_strategy_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_metric_is_measured_and_offered_to_policies(tmp_path: Path) -> None:
+    said = tried(
+        tmp_path,
+        "A metric",
+        "import lesionflow as lf\n"
+        "y = ['akiec', 'bcc', 'bkl', 'df', 'mel', 'nv', 'vasc'] * 3\n"
+        "p = [[0.9 if row % 7 == column else 0.1 / 6 for column in range(7)] for row in range(21)]\n"
+        "lf.Policy(clauses=[{'kind': 'average', 'metric': 'geometric_mean', 'at_least': 0.5}])\n"
+        "print(lf.measure(y, p).geometric_mean.value)",
+    )
+    assert said == "1.0"
+
+
+@pytest.mark.slow
 def test_a_layout_is_found_and_read(tmp_path: Path) -> None:
     said = tried(
         tmp_path,
@@ -130,6 +144,23 @@ def test_an_export_format_answers_as_the_network_does(tmp_path: Path) -> None:
         "print(answer.shape, bool(np.abs(answer - network.calibrated()(pixels)).max() < 1e-4))",
     )
     assert said == "(3, 7) True"
+
+
+@pytest.mark.slow
+def test_a_section_is_found_and_rendered(tmp_path: Path) -> None:
+    said = tried(
+        tmp_path,
+        "A section of the report",
+        "from pathlib import Path\n"
+        "from types import SimpleNamespace as N\n"
+        "from lesionflow.reporting import sections\n"
+        "from lesionflow.reporting.page import load_template\n"
+        "template = load_template(Path(sections.__file__).with_name('25_rarest.html.j2'))\n"
+        "found = {'df': N(support=3), 'nv': N(support=40)}\n"
+        "module = template.make_module({'evaluation': N(metrics=N(per_class=found))})\n"
+        "print(module.title, '|', str(module).strip().splitlines()[-1])",
+    )
+    assert said == "Rarest class | <p>df: 3 test images.</p>"
 
 
 @pytest.mark.slow
