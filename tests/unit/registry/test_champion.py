@@ -77,6 +77,7 @@ def publish(registry: str, number: int, value: float, metric: str = "macro_f1", 
                 "gate": EVALUATION.gate.model_copy(update={"metric": metric, "value": value}),
                 "metrics": EVALUATION.metrics.model_copy(update={"averages": averages}),
                 "data": EVALUATION.data.model_copy(update=more.get("data", {})),
+                "taxonomy": more.get("taxonomy", EVALUATION.taxonomy),
             }
         ),
         files=(),
@@ -261,8 +262,8 @@ def test_a_model_of_real_data_takes_the_place_of_one_of_synthetic_data_and_never
 
 
 def test_a_model_of_other_classes_does_not_silently_take_over(registry: str) -> None:
-    move_champion(registry, publish(registry, 1, 0.5, taxonomy=HAM10000.model_dump(mode="json")))
-    better = publish(registry, 2, 0.9, taxonomy=ISIC2019.model_dump(mode="json"))
+    move_champion(registry, publish(registry, 1, 0.5, taxonomy=HAM10000))
+    better = publish(registry, 2, 0.9, taxonomy=ISIC2019)
 
     standing = move_champion(registry, better)
 
