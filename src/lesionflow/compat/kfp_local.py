@@ -34,7 +34,9 @@ def tasks_told(tell: Callable[[EndedTask], None]) -> Generator[None]:
     kfp.local tells of a task's outputs to nobody, unless the whole run succeeds and they are the pipeline's own; and
     of a cache hit only to the root logger, in words. Both are asked for where all tasks pass, importers too.
     """
-    kfps_own, dispatch = task_executor.execute_single_task, task_dispatcher.run_single_task_implementation
+    executor: Any = task_executor
+    dispatcher: Any = task_dispatcher
+    kfps_own, dispatch = executor.execute_single_task, dispatcher.run_single_task_implementation
     ran: list[str] = []
 
     def execute(task_name: str, **given: Any) -> tuple[dict[str, Any], Status]:
@@ -48,11 +50,11 @@ def tasks_told(tell: Callable[[EndedTask], None]) -> Generator[None]:
         ran.append(given["component_name"])
         return dispatch(**given)
 
-    task_executor.execute_single_task, task_dispatcher.run_single_task_implementation = execute, note
+    executor.execute_single_task, dispatcher.run_single_task_implementation = execute, note
     try:
         yield
     finally:
-        task_executor.execute_single_task, task_dispatcher.run_single_task_implementation = kfps_own, dispatch
+        executor.execute_single_task, dispatcher.run_single_task_implementation = kfps_own, dispatch
 
 
 @contextmanager
@@ -116,9 +118,9 @@ def containers_run_by(run_container: RunContainer) -> Generator[None]:
                 code = run_container(client, self.image, self.full_command, volumes, **settings)
             return Status.SUCCESS if code == 0 else Status.FAILURE
 
-    kfps_own = docker_task_handler.DockerTaskHandler
-    docker_task_handler.DockerTaskHandler = Handler
+    handlers: Any = docker_task_handler
+    handlers.DockerTaskHandler = Handler
     try:
         yield
     finally:
-        docker_task_handler.DockerTaskHandler = kfps_own
+        handlers.DockerTaskHandler = DockerTaskHandler
