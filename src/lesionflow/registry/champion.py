@@ -120,7 +120,8 @@ def _compare(
     if not old or rival is None:
         why = f"{old} is not complete" if old else "its pointer names no version"
         return Standing("promoted", f"It replaces a champion that cannot be used: {why}.")
-    metric, value = card.evaluation.gate.metric, card.evaluation.gate.value
+    metric = card.evaluation.gate.metric
+    value = card.evaluation.gate.value or 0.0  # what passed the gate has one
     rival_metric = rival.evaluation.metrics.averages.get(metric)
     standard = rival_metric.value if rival_metric else None
     against = "no metric" if standard is None else f"{standard:.4f}"
