@@ -12,6 +12,7 @@ import numpy as np
 from joblib import cpu_count
 
 from lesionflow.artifacts.model_folder import Calibration, model_file, read_calibration, read_labels
+from lesionflow.artifacts.version_card import CARD, VersionCard
 from lesionflow.data.image_kind import RULES
 from lesionflow.data.image_problem import ImageProblem
 from lesionflow.data.pixels import Pixels, decode
@@ -20,7 +21,7 @@ from lesionflow.metrics.calibration import scale
 from lesionflow.models.loaded_model import LoadedModel, load_model
 from lesionflow.prediction.inputs import Picture, PredictionInputs
 from lesionflow.prediction.table import PredictionTable, Row, columns_of
-from lesionflow.registry.versions import CARD, fetch_model
+from lesionflow.registry.versions import fetch_model
 from lesionflow.runtime.files import file_digest
 
 _BATCH = 256  # images decoded, classified and written at a time; a change of it changes last digits
@@ -99,8 +100,7 @@ def predict(
 
 def _is_synthetic(folder: Path) -> bool:
     """Whether a version's card says that the model was trained on synthetic data."""
-    card = json.loads((folder / CARD).read_bytes()) if (folder / CARD).is_file() else {}
-    return bool((card.get("data") or {}).get("synthetic"))
+    return (folder / CARD).is_file() and VersionCard.load(folder / CARD).evaluation.data.synthetic
 
 
 def _made_from(folder: Path, calibration: Calibration, columns: Sequence[str], images: str) -> dict[str, object]:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from judged import jpeg, make_colour_model, make_model_folder, write_evaluation, write_split
+from judged import jpeg, make_colour_model, make_evaluation, make_model_folder, write_evaluation, write_split
 from typer.testing import CliRunner
 
 from lesionflow import storage
+from lesionflow.artifacts.version_card import VersionCard
 from lesionflow.cli.main import app
 from lesionflow.components.promote.promote import promote
 from lesionflow.errors import UserError
@@ -314,7 +315,8 @@ def test_a_model_of_synthetic_data_is_said_to_be_one(model, photos, tmp_path):
     said: list[str] = []
     for synthetic, sentences in ((False, 0), (True, 1)):
         folder = Path(shutil.copytree(model, tmp_path / f"model-{synthetic}"))
-        (folder / "card.json").write_text(json.dumps({"files": [], "data": {"synthetic": synthetic}}))
+        evaluation = make_evaluation(9, 1, data={"synthetic": synthetic})
+        VersionCard(version="v", created="2025", evaluation=evaluation, files=()).write(folder / "card.json")
         predict(str(folder), [str(photos)], tmp_path / f"{synthetic}.csv", say=said.append)
         assert len([sentence for sentence in said if "trained on synthetic data" in sentence]) == sentences
 
