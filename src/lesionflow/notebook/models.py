@@ -1,9 +1,11 @@
 """Models: trained here, or read from a registry."""
 
 import hashlib
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -34,8 +36,6 @@ class Model:
     """The balanced training table, likewise."""
     address: str = ""
     """Where it was read from."""
-    _download: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
-    """Holds what was downloaded for as long as the object lives."""
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -136,5 +136,11 @@ def load_model(address: str | Path) -> Model:
     Raises:
         UserError: there is no such model, or a version is not whole.
     """
-    download = tempfile.TemporaryDirectory(prefix="lesionflow-model-")
-    return Model(fetch_model(str(address), download.name), address=str(address), _download=download)
+    download = tempfile.mkdtemp(prefix="lesionflow-model-")
+    try:
+        model = Model(fetch_model(str(address), download), address=str(address))
+    except BaseException:
+        shutil.rmtree(download)
+        raise
+    weakref.finalize(model, shutil.rmtree, download)  # what was downloaded lives as long as the object
+    return model

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,5 @@ def test_every_cell_runs_and_shows_what_it_made(monkeypatch: pytest.MonkeyPatch)
         lf.evaluate(names["model"], lf.split(images, seed=5).test)
     with pytest.raises(lf.UserError, match="trained on"):
         lf.evaluate(names["model"], names["parts"].train)
+    os.chdir(NOTEBOOK.parent)
+    names["scratch"].cleanup()
