@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lesionflow.data.balancing import BalanceName
 from lesionflow.errors import UserError
 from lesionflow.runtime.discover import module_names
 from lesionflow.settings_text import read_settings, wrong_fields
 
 if TYPE_CHECKING:
-    BackboneName = str
+    BackboneName = BalanceName = str
 else:
     # Not imported: else every step that reads a recipe would depend on Keras, by its digest.
     BackboneName = Literal[*module_names("lesionflow.models.backbones")]
+    BalanceName = Literal[*(name.replace("_", "-") for name in module_names("lesionflow.data.balancing"))]
 
 
 class PhaseName(StrEnum):

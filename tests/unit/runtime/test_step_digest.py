@@ -95,7 +95,7 @@ def test_editing_what_is_found_by_itself_changes_the_steps_that_find_it(digests)
     copy = (folder / "src/lesionflow/data/balancing/sqrt.py").read_text().replace('"sqrt"', '"cube"')
     (folder / "src/lesionflow/data/balancing/cube.py").write_text(copy)
 
-    assert {"balance", "finetune"} <= _changed(before, compute())
+    assert "balance" in _changed(before, compute())
 
 
 def test_editing_the_reports_template_changes_evaluate(digests):
