@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from lesionflow.artifacts.document import Document
 from lesionflow.artifacts.evaluation import CrossValidation, Evaluation
 from lesionflow.artifacts.summary import Summary
 from lesionflow.artifacts.training_record import TrainingRecord
 from lesionflow.artifacts.version_card import VersionCard
+from lesionflow.runtime.document import Document
 from lesionflow.verdict import ShortVerdict
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schemas"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from lesionflow.artifacts.evaluation import read_evaluation
 from lesionflow.errors import GateRefused
-from lesionflow.metrics.classification import AVERAGES, format_metric
+from lesionflow.metrics.classification import AVERAGES
+from lesionflow.runtime.metric_text import format_metric
 from lesionflow.runtime.progress import report
 
 

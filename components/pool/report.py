@@ -11,12 +11,13 @@ from markupsafe import Markup
 
 from lesionflow.artifacts.evaluation import CrossValidation, Fold
 from lesionflow.artifacts.tables import probability_columns
-from lesionflow.metrics.classification import AVERAGES, Metrics, format_metric
+from lesionflow.metrics.classification import AVERAGES, Metrics
 from lesionflow.reporting.curves import draw_roc
 from lesionflow.reporting.examples import format_sure, pick_examples
 from lesionflow.reporting.page import load_template, render_page
 from lesionflow.reporting.pictures import PALETTE, new_figure, to_svg
 from lesionflow.reporting.report import STYLE
+from lesionflow.runtime.metric_text import format_metric
 
 
 def render_report(

@@ -14,7 +14,6 @@ from lesionflow.artifacts.model_folder import model_file
 from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table, table_digest, write_table
 from lesionflow.artifacts.version_card import CARD, FileFacts, Promotion, VersionCard
 from lesionflow.errors import UserError
-from lesionflow.metrics.classification import format_metric
 from lesionflow.registry.champion import Standing, check_replace, move_champion
 from lesionflow.registry.versions import (
     MODEL_CARD,
@@ -26,6 +25,7 @@ from lesionflow.registry.versions import (
     version_uri,
 )
 from lesionflow.runtime.files import file_digest, whole_folder
+from lesionflow.runtime.metric_text import format_metric
 from lesionflow.runtime.progress import report as tell
 from lesionflow.verdict import Verdict
 

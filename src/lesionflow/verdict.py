@@ -3,13 +3,14 @@
 import math
 from typing import ClassVar, Literal, NamedTuple
 
-from lesionflow.artifacts.document import Document, Part
 from lesionflow.metrics.bootstrap import Interval, Metric
 from lesionflow.metrics.champion import ChampionComparison
-from lesionflow.metrics.classification import ClassMetrics, Metrics, format_metric
+from lesionflow.metrics.classification import ClassMetrics, Metrics
 from lesionflow.metrics.statistics import CalibrationOfModel, OperatingPoints, Subgroups
 from lesionflow.metrics.subgroups import MetricOfGroup
 from lesionflow.policy import AgainstChampion, Average, Clause, OfCalibration, OfClass, OperatingPoint, Policy, Subgroup
+from lesionflow.runtime.document import Document, Part
+from lesionflow.runtime.metric_text import format_metric
 from lesionflow.taxonomy import Taxonomy
 
 _ROUNDING = 1e-9  # a value may be off the end of its own interval by that

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from lesionflow.artifacts.document import Document, Part
 from lesionflow.artifacts.training_record import SharedTraining, TrainingRecord
 from lesionflow.errors import UserError
 from lesionflow.metrics.bootstrap import Metric
@@ -12,6 +11,7 @@ from lesionflow.metrics.champion import ChampionComparison
 from lesionflow.metrics.classification import Metrics
 from lesionflow.metrics.selective_prediction import Abstention
 from lesionflow.metrics.statistics import CalibrationOfModel, OperatingPoints, Subgroups
+from lesionflow.runtime.document import Document, Part
 from lesionflow.runtime.provenance import Provenance
 from lesionflow.taxonomy import Taxonomy
 from lesionflow.verdict import Evidence, Verdict, Word, judge

@@ -4,10 +4,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from lesionflow.artifacts.document import Document, Part
 from lesionflow.artifacts.evaluation import Fold, SplitData, Spread, TestedData
 from lesionflow.artifacts.training_record import SharedTraining, TrainingRecord
 from lesionflow.metrics.classification import Metrics
+from lesionflow.runtime.document import Document, Part
 from lesionflow.verdict import Verdict, Word
 
 SUMMARY = "summary.json"

@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from lesionflow.artifacts.document import Document, Part
 from lesionflow.recipe import PhaseName, Recipe
+from lesionflow.runtime.document import Document, Part
 
 
 class Rows(Part):

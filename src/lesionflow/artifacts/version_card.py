@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from lesionflow.artifacts.document import Document, Part
 from lesionflow.artifacts.evaluation import Evaluation
+from lesionflow.runtime.document import Document, Part
 
 CARD = "card.json"
 """Its name in the folder of a version."""

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from lesionflow.artifacts.evaluation import CrossValidation, Fold, read_evaluation
 from lesionflow.artifacts.summary import SUMMARY, StepSummary, Summary
-from lesionflow.metrics.classification import AVERAGES, Metrics, format_metric
+from lesionflow.metrics.classification import AVERAGES, Metrics
 from lesionflow.runtime.events import RunEvents
+from lesionflow.runtime.metric_text import format_metric
 from lesionflow.verdict import Verdict
 
 VERSIONS_OF = ("lesionflow", "kfp", "keras", "numpy", "scikit-learn")

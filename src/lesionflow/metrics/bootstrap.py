@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.document import Part
+from lesionflow.runtime.document import Part
 
 RESAMPLES = 2000
 LEVEL = 0.95

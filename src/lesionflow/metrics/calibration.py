@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.document import Part
 from lesionflow.metrics.bootstrap import Bootstrap, Metric, Samples, Weights, distance, percentiles
 from lesionflow.metrics.classification import Indices, Probabilities
+from lesionflow.runtime.document import Part
 
 BINS = 15  # as Guo et al. and most after them
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lesionflow.artifacts.document import Part
 from lesionflow.metrics.paired import Difference
+from lesionflow.runtime.document import Part
 
 
 class Left(Part):

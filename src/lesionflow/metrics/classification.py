@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lesionflow.artifacts.document import Part
 from lesionflow.metrics import averages
 from lesionflow.metrics.average import Answers, Resamples
 from lesionflow.metrics.bootstrap import RESAMPLES, Bootstrap, Interval, Metric, Samples, Statistic, Weights
+from lesionflow.runtime.document import Part
 
 Indices = NDArray[np.integer[Any]]
 Probabilities = NDArray[np.floating[Any]]
@@ -288,8 +288,3 @@ def weighted_auc(weights: Weights, positive: NDArray[np.bool_], scores: Probabil
     below = np.cumsum(negatives, axis=1) - negatives / 2
     with np.errstate(invalid="ignore"):
         return (positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
-
-
-def format_metric(value: float | None) -> str:
-    """A metric as people read it: three digits, or n/a."""
-    return "n/a" if value is None else f"{value:.3f}"

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.document import Part
 from lesionflow.metrics.bootstrap import Bootstrap, Metric
 from lesionflow.metrics.classification import Indices, Probabilities, weighted_auc
+from lesionflow.runtime.document import Part
 from lesionflow.taxonomy import Taxonomy
 
 Target = Literal["specificity", "sensitivity"]

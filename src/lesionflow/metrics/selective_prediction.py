@@ -13,9 +13,9 @@ what an error and a second look cost reads the threshold off the curve.
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.document import Part
 from lesionflow.metrics.bootstrap import Bootstrap, Metric, Samples, Weights
 from lesionflow.metrics.classification import Indices, Probabilities
+from lesionflow.runtime.document import Part
 
 LEAST_ERRORS = 20  # on validation; half of fewer cannot be told from chance
 POINTS = 200

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from lesionflow.artifacts.document import Part
 from lesionflow.metrics.bootstrap import Bootstrap
 from lesionflow.metrics.calibration import CalibrationMetrics, calibration_metrics, fit_temperature, log_loss, scale
 from lesionflow.metrics.classification import Indices, Probabilities, predicted_classes
 from lesionflow.metrics.operating_points import QuestionMetrics, operating_points
 from lesionflow.metrics.selective_prediction import Abstention, abstention
 from lesionflow.metrics.subgroups import Grouping, subgroups
+from lesionflow.runtime.document import Part
 from lesionflow.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

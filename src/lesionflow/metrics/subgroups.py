@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.document import Part
 from lesionflow.metrics.bootstrap import Bootstrap, Metric, Samples, Weights
 from lesionflow.metrics.classification import Indices, Probabilities, weighted_auc
 from lesionflow.metrics.operating_points import ask
+from lesionflow.runtime.document import Part
 from lesionflow.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lesionflow.metrics.classification import AVERAGES, format_metric
+from lesionflow.metrics.classification import AVERAGES
 from lesionflow.notebook.evaluation import Evaluated
 from lesionflow.notebook.markup import table
 from lesionflow.registry.compare import Comparison, metrics_of
 from lesionflow.registry.compare import compare as compare_places
+from lesionflow.runtime.metric_text import format_metric
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike
 
 from lesionflow.errors import UserError
 from lesionflow.metrics.bootstrap import Metric
-from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS, format_metric
+from lesionflow.metrics.classification import AVERAGES, CLASS_METRICS
 from lesionflow.metrics.classification import Metrics as MeasuredMetrics
 from lesionflow.metrics.classification import measure as measure_predictions
 from lesionflow.notebook.markup import table
+from lesionflow.runtime.metric_text import format_metric
 from lesionflow.taxonomy import HAM10000
 
 

@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lesionflow.metrics.classification import AVERAGES, format_metric
+from lesionflow.metrics.classification import AVERAGES
 from lesionflow.registry.compare import Comparison, metrics_of
+from lesionflow.runtime.metric_text import format_metric
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

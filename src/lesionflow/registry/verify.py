@@ -16,10 +16,11 @@ from lesionflow.artifacts.summary import SUMMARY
 from lesionflow.artifacts.tables import probability_columns, read_table, table_digest
 from lesionflow.artifacts.version_card import CARD, FileFacts, VersionCard
 from lesionflow.errors import UserError
-from lesionflow.metrics.classification import AVERAGES, format_metric, measure
+from lesionflow.metrics.classification import AVERAGES, measure
 from lesionflow.registry.versions import SCORES, SPLIT, champion_if_registry, list_contents
 from lesionflow.reporting.outcome import images_digest
 from lesionflow.runtime.files import file_digest
+from lesionflow.runtime.metric_text import format_metric
 from lesionflow.runtime.provenance import code_digest
 from lesionflow.taxonomy import Taxonomy
 

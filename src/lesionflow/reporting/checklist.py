@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lesionflow.artifacts.evaluation import Evaluation
-from lesionflow.metrics.classification import format_metric
+from lesionflow.runtime.metric_text import format_metric
 
 AUTHORS = "To be stated by the authors."
 

@@ -10,10 +10,11 @@ from typing import Any
 from lesionflow.artifacts.evaluation import Evaluation
 from lesionflow.metrics import averages
 from lesionflow.metrics.bootstrap import Interval
-from lesionflow.metrics.classification import AVERAGES, format_metric
+from lesionflow.metrics.classification import AVERAGES
 from lesionflow.reporting.checklist import claim_2024
 from lesionflow.reporting.markdown import cell, code, licence_name, render_card
 from lesionflow.reporting.page import load_template
+from lesionflow.runtime.metric_text import format_metric
 from lesionflow.taxonomy import HAM10000
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from lesionflow.metrics.classification import format_metric
+from lesionflow.runtime.metric_text import format_metric
 
 
 class Placed:

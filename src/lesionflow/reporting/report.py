@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from lesionflow.artifacts.document import Part
 from lesionflow.artifacts.evaluation import Evaluation
 from lesionflow.artifacts.tables import probability_columns
 from lesionflow.metrics.classification import AVERAGES
@@ -21,6 +20,7 @@ from lesionflow.reporting.examples import Examples, format_sure
 from lesionflow.reporting.page import load_template, render_page
 from lesionflow.reporting.placed import FORMS, Placed
 from lesionflow.reporting.sections import render_sections
+from lesionflow.runtime.document import Part
 
 STYLE = Path(__file__).with_name("report.css")
 """What reports look like, besides what all pages share."""

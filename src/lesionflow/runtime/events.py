@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from lesionflow.metrics.classification import format_metric
+from lesionflow.runtime.metric_text import format_metric
 
 Event = dict[str, Any]
 

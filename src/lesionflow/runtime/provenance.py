@@ -5,7 +5,7 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lesionflow.artifacts.document import Part
+from lesionflow.runtime.document import Part
 from lesionflow.runtime.step_digest import sources
 
 IMAGE_VARIABLE = "LESIONFLOW_IMAGE"

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from judged import make_evaluation, training_record
 
-from lesionflow.artifacts.document import Document
 from lesionflow.artifacts.evaluation import Evaluation
 from lesionflow.artifacts.summary import Summary
 from lesionflow.artifacts.training_record import TrainingRecord
 from lesionflow.artifacts.version_card import FileFacts, Promotion, VersionCard
 from lesionflow.errors import UserError
+from lesionflow.runtime.document import Document
 
 EVALUATION = make_evaluation(9, 1)
 DOCUMENTS: list[Document] = [
