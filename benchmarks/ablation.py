@@ -37,7 +37,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table, write_table
+from lesionflow.artifacts.table import write_table
+from lesionflow.artifacts.tables import Split
 from lesionflow.components.balance.balance import balance_table
 from lesionflow.components.duplicates.duplicates import find_duplicates
 from lesionflow.components.finetune.finetune import finetune
@@ -132,7 +133,7 @@ def prepare(data: str, work: Path, share: float) -> Path:
             names = ("train", "validation", "test")
             split_images(images, {name: folder / name for name in names}, found_pairs=pairs)
             (folder / "test").unlink()
-            train, validation = (read_table(folder / name, SPLIT_COLUMNS) for name in ("train", "validation"))
+            train, validation = (Split.load(folder / name) for name in ("train", "validation"))
             lesions = train.drop_duplicates("lesion_id").sample(frac=1, random_state=0)
             rank = lesions.groupby("dx").cumcount() + 0.5
             chosen = set(lesions["lesion_id"][rank < share * lesions.groupby("dx")["dx"].transform("size")])
@@ -167,7 +168,7 @@ def run_row(recipe: Recipe, seed: int, work: Path, tables: Path, weights: str, c
         trained += result.epochs - result.resumed_at_epoch
         reached = result.val_macro_f1
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-    judged = read_table(tables / "judged", SPLIT_COLUMNS)
+    judged = Split.load(tables / "judged")
     loaded, probabilities = load_model(model), np.empty((len(judged), len(HAM10000.codes)), np.float32)
     for rows, pixels in decode_images(work / "images", judged["image_id"].tolist(), recipe.decode_size):
         probabilities[rows] = loaded.predict(pixels)
@@ -255,8 +256,8 @@ def main() -> None:
     finished: list[dict[str, Any]] = []
     with redirect_stdout(sys.stderr):
         tables = prepare(options.data, options.work, options.share)
-    judged = read_table(tables / "judged", SPLIT_COLUMNS)
-    trained_on = read_table(tables / "train", SPLIT_COLUMNS)
+    judged = Split.load(tables / "judged")
+    trained_on = Split.load(tables / "train")
     base = recipe_of("base", options.size, options.backbone)
     try:
         for seed in options.seeds:

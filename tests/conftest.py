@@ -65,7 +65,7 @@ def seaweedfs(_seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> Seaweed
 @pytest.fixture
 def team_a(seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
     """The address of KFP's bucket, with the credentials that KFP gives to the namespace `team-a`."""
-    from lesionflow.storage import s3
+    from lesionflow.storage import s3_connection as s3
 
     seaweedfs.empty_bucket("mlpipeline")
     for name, value in seaweedfs.namespace_credentials("team-a").items():

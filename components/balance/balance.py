@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from lesionflow.artifacts.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table, write_table
+from lesionflow.artifacts import tables
 from lesionflow.data.balancing import STRATEGIES
 from lesionflow.errors import UserError
 from lesionflow.recipe import load_recipe
@@ -45,7 +45,7 @@ def balance_table(
     strategy = strategy or load_recipe(recipe).balance
     if strategy not in STRATEGIES:
         raise UserError(f"There is no balancing strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}.")
-    table = read_table(train, SPLIT_COLUMNS)
+    table = tables.Split.load(train)
     if table.empty or (table["subset"] != "train").any():
         found = ", ".join(sorted(set(table["subset"]))) or "no rows"
         raise UserError(f"The table {train} holds {found}; expected the training table, as only that is balanced.")
@@ -53,7 +53,7 @@ def balance_table(
     weight, sampling_weights = STRATEGIES[strategy].rows(before.to_numpy())
     table["weight"] = table["dx"].map(dict(zip(before.index, weight, strict=True)))
     table["sampling_weight"] = table["dx"].map(dict(zip(before.index, sampling_weights, strict=True)))
-    write_table(table[list(BALANCED_COLUMNS)], balanced)
+    tables.Balanced.store(table, balanced)
 
     after = (table["weight"] * table["sampling_weight"]).groupby(table["dx"]).sum()
     images = {str(label): int(before[label]) for label in before.index}  # a split leaves no class out

@@ -10,6 +10,7 @@ from lesionflow.components.contract.handed_over import HandedOver
 from lesionflow.components.contract.sample import write_evaluation, write_sample
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import write_json
+from lesionflow.storage import Address
 
 GIVEN: dict[str, Any] = {"text": '{"a": {"b": "it\'s \\"ü\\""}}', "whole": 7, "share": 0.25, "flag": False}
 """The parameters that must arrive as they are: quotes and braces as in a recipe, and a value that is false."""
@@ -92,7 +93,7 @@ def _check_store(folder: str) -> str:
             "the object store must list what was just written."
         )
     for name in list(files)[:2]:
-        if storage.read_bytes(storage.join(source, name)) != files[name]:
+        if storage.read_bytes(Address.parse(source) / name) != files[name]:
             raise UserError(f"{source}/{name} does not hold what was just written there; expected the same bytes.")
     print(f"contract: wrote {len(files)} files to {source}", flush=True)
     _held("store")
@@ -126,7 +127,7 @@ _CHECKS = {"table": _check_table, "measured": _check_measured, "page": _check_pa
 
 
 def _fail_once(folder: str) -> None:
-    marker = storage.join(folder, "first")
+    marker = Address.parse(folder) / "first"
     if storage.exists(marker):
         _held("retry")
         return

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from lesionflow.artifacts.model_folder import read_labels
-from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table
+from lesionflow.artifacts.tables import Split
 from lesionflow.errors import UserError
 from lesionflow.metrics.champion import ChampionComparison, Left
 from lesionflow.metrics.classification import classification_metrics
 from lesionflow.metrics.paired import paired_differences
 from lesionflow.metrics.statistics import LEAST_LESIONS, Judged
 from lesionflow.models.loaded_model import LoadedModel, load_model
-from lesionflow.registry.versions import SPLIT, DamagedVersion, fetch_model, version_uri
+from lesionflow.registry.versions import SPLIT, DamagedVersion, fetch_model, version_address
 from lesionflow.taxonomy import Taxonomy
 
 Predict = Callable[[LoadedModel, pd.DataFrame], Judged]
@@ -45,13 +45,13 @@ def compare_with_champion(
         return ChampionComparison(status="none", reason="The registry has no champion yet.")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            path = fetch_model(version_uri(registry, version), folder)
+            path = fetch_model(version_address(registry, version), folder)
         except DamagedVersion as error:  # what cannot be read at this moment raises, so that a retry can read it
             return _not_compared(version, str(error))
         if not (path / SPLIT).is_file():
             return _not_compared(version, f"The champion {version} does not say what it was trained on.")
         try:
-            known, (classes, _) = read_table(path / SPLIT, SPLIT_COLUMNS), read_labels(path)
+            known, (classes, _) = Split.load(path / SPLIT), read_labels(path)
             if classes.codes != taxonomy.codes:
                 other = f"The champion {version} knows other classes: {', '.join(classes.codes)}."
                 return _not_compared(version, other)

@@ -4,9 +4,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypedDict
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from lesionflow.artifacts.tables import BALANCED_COLUMNS, SPLIT_COLUMNS, read_table
+from lesionflow.artifacts.tables import Balanced, Labelled, Split
 from lesionflow.data.pixels import load_pixels
 from lesionflow.errors import UserError
 from lesionflow.taxonomy import Taxonomy
@@ -32,8 +33,8 @@ def decode_beside(
     Raises:
         UserError: as `_rows`; the future's: as `load_pixels`.
     """
-    ids, columns = _rows(train, BALANCED_COLUMNS, taxonomy)
-    validation_ids, validation_columns = _rows(validation, SPLIT_COLUMNS, taxonomy)
+    ids, columns = _rows(train, Balanced, taxonomy)
+    validation_ids, validation_columns = _rows(validation, Split, taxonomy)
 
     def decode() -> tuple[Examples, Examples]:
         pixels = load_pixels(images, [*ids, *validation_ids], size)
@@ -45,25 +46,17 @@ def decode_beside(
     return decoding
 
 
-def _rows(table: str, columns: tuple[str, ...], taxonomy: Taxonomy) -> tuple[list[str], _Columns]:
+def _rows(table: str, kind: type[Labelled], taxonomy: Taxonomy) -> tuple[list[str], _Columns]:
     """Read the image ids of a table, and all of its `Examples` but the pixels.
 
     Raises:
-        UserError: a label is none of the classes, or weights or sampling weights make no sense.
+        UserError: there are no rows, or as `Labelled.load`.
     """
-    frame = read_table(table, columns)
+    frame = kind.load(table, taxonomy.codes)
     if frame.empty:
         raise UserError(f"The table {table} has no rows; expected images to train and validate on.")
-    if unknown := sorted(set(frame["dx"]) - set(taxonomy.codes)):
-        raise UserError(f"The table {table} has the label {unknown[0]!r}; expected only {', '.join(taxonomy.codes)}.")
-    ones = np.ones(len(frame))
-    weight = frame["weight"].to_numpy(np.float32) if "weight" in columns else ones.astype(np.float32)
-    sampling_weights = frame["sampling_weight"].to_numpy(np.float64) if "sampling_weight" in columns else ones
-    for column, values in (("weight", weight), ("sampling_weight", sampling_weights)):
-        if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
-            raise UserError(
-                f"The column {column} of {table} has negative, missing or only zero values; "
-                "expected the table that the balance step wrote."
-            )
+    ones = pd.Series(1.0, frame.index)
+    weight = frame.get("weight", ones).to_numpy(np.float32)
+    sampling_weights = frame.get("sampling_weight", ones).to_numpy(np.float64)
     labels = np.asarray(frame["dx"].map(taxonomy.index), np.int32)
     return frame["image_id"].tolist(), _Columns(labels=labels, weight=weight, sampling_weights=sampling_weights)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lesionflow.data.pixel_store import pixels_digest
 from lesionflow.recipe import PhaseName, Recipe
-from lesionflow.storage import join
+from lesionflow.storage import Address
 from lesionflow.training import checkpoint as checkpoints
 from lesionflow.training.preemption import termination_noted
 from lesionflow.training.sampling import Examples
@@ -53,7 +53,7 @@ def fit(
         *(examples.labels, examples.weight, examples.sampling_weights, validation.labels),
         *(weight.numpy() for weight in core.weights),
     )
-    place = join(folder, f"{phase}-{key}")
+    place = Address.parse(folder) / f"{phase}-{key}"
     with checkpoints.locked(place), termination_noted() as asked_to_stop:
         try:
             state = checkpoints.load(place)

@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from lesionflow import storage
+from lesionflow.data.entry import Entry
 from lesionflow.data.image_kind import ENDINGS_TEXT
 from lesionflow.data.metadata import NoMetadata, find_metadata
-from lesionflow.data.source import Entry, Source, content_digest, open_source
+from lesionflow.data.source import Source, content_digest, open_source
 from lesionflow.errors import UserError
 from lesionflow.runtime.progress import report
 from lesionflow.taxonomy import HAM10000, Taxonomy, load_taxonomy
@@ -71,7 +72,7 @@ def fingerprint(
 
 def _listed(source: Source) -> tuple[Entry, ...]:
     """Images and, in a bucket, the zips as a whole: looking into them there would mean fetching them."""
-    return (*source.images, *source.zips) if storage.is_remote(source.root) else source.images
+    return (*source.images, *source.zips) if source.root.is_remote else source.images
 
 
 def _metadata(source: Source, taxonomy: Taxonomy) -> list[str]:
@@ -83,7 +84,7 @@ def _metadata(source: Source, taxonomy: Taxonomy) -> list[str]:
     try:
         metadata = find_metadata(source, taxonomy)
     except NoMetadata:
-        if storage.is_remote(source.root) and source.zips:
+        if source.root.is_remote and source.zips:
             return []  # it may lie in a zip, whose checksum counts already
         raise
     tables = [metadata.table, *([metadata.companion] if metadata.companion else [])]

@@ -16,11 +16,12 @@ from joblib import cpu_count
 from PIL import Image
 
 from lesionflow.compat.process import keep_freed_memory
+from lesionflow.data.entry import Entry
 from lesionflow.data.image_kind import ENDINGS
 from lesionflow.data.image_problem import ImageProblem, unreadable
 from lesionflow.data.image_reader import ReadImage, read_file, read_image, share_budget
 from lesionflow.data.pixel_budget import PixelBudget
-from lesionflow.data.source import UNREADABLE, Entry
+from lesionflow.data.zip_members import UNREADABLE
 
 _QUALITY = 95
 _BATCH = 16  # images per message between processes: small beside a shard, large beside a message's cost
@@ -81,7 +82,7 @@ def _convert(encoded: bytes, name: str, read: ReadImage, stored_size: int) -> Co
     return Converted(stored.getvalue(), ".jpg", *size, original, sha256)
 
 
-def convert_all(root: str, entries: Sequence[Entry], stored_size: int) -> Iterator[Converted]:
+def convert_all(root: Path, entries: Sequence[Entry], stored_size: int) -> Iterator[Converted]:
     """Convert the images below the local folder `root` on all cores, in the order of `entries`.
 
     Processes, not threads: Pillow's encoder and much of its decoder hold the interpreter's lock.
@@ -101,19 +102,17 @@ def convert_all(root: str, entries: Sequence[Entry], stored_size: int) -> Iterat
         pool.shutdown(cancel_futures=True)
 
 
-def _convert_entry(root: str, stored_size: int, entry: Entry) -> Converted:
+def _convert_entry(root: Path, stored_size: int, entry: Entry) -> Converted:
     try:
-        if entry.member:
-            encoded = _open_zip(f"{root}/{entry.path}").read(entry.member)
-        else:
-            encoded = read_file(Path(root, entry.path))
+        path = root / entry.path
+        encoded = _open_zip(path).read(entry.member) if entry.member else read_file(path)
     except UNREADABLE as error:
         return Converted(problem=str(unreadable(error)))
     return convert(encoded, entry.name, stored_size)
 
 
 @cache
-def _open_zip(path: str) -> zipfile.ZipFile:
+def _open_zip(path: Path) -> zipfile.ZipFile:
     """A zip of this worker's own: a handle shared between processes would share its position too."""
     return zipfile.ZipFile(path)
 

@@ -1,15 +1,13 @@
 """The data card: what is in the images artifact, where it comes from, what it may be used for."""
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lesionflow.components.ingest.take import Taken, count_reasons
 from lesionflow.data.layouts.layout import OPTIONAL
-from lesionflow.data.metadata import Rejected
-from lesionflow.data.source import PassedOver
 from lesionflow.reporting.markdown import cell, code, licence_name, render_card
 from lesionflow.reporting.page import load_template, render_page
 from lesionflow.taxonomy import HAM10000, Taxonomy
@@ -40,41 +38,24 @@ def _terms(taxonomy: Taxonomy, synthetic: bool) -> dict[str, str]:
     return _HAM10000 if taxonomy == HAM10000 else _OTHER
 
 
-def count_reasons(rejected: Iterable[Rejected]) -> dict[str, int]:
-    """Rejected items per kind of problem, most frequent first."""
-    return dict(Counter(rejection.reason.partition(":")[0] for rejection in rejected).most_common())
-
-
 def make_data_card(
     table: pd.DataFrame,
     taxonomy: Taxonomy,
+    taken: Taken,
     *,
     source: str,
-    synthetic: bool,
     fingerprint: str,
     stored_size: int,
-    original_sizes: Counter[tuple[int, int]],
-    rejected: list[Rejected],
-    merged: int,
-    masks: int,
-    passed_over: Iterable[PassedOver],
-    warnings: list[str],
 ) -> dict[str, Any]:
     """Describe the images artifact.
 
     Args:
-        table: every column of the image table but the image, one row per image.
+        table: `ImageRows`.
         taxonomy: of its classes.
+        taken: what became of the source.
         source: folder or prefix, as the user gave it.
-        synthetic: whether the images show no real patients.
         fingerprint: of the source.
         stored_size: largest shorter side of a stored image, pixels.
-        original_sizes: (width, height) in pixels -> number of images, before downscaling.
-        rejected: what was left out.
-        merged: files left out because they repeat another, byte for byte.
-        masks: segmentation masks left aside.
-        passed_over: what else the source holds.
-        warnings: what the reader should know before using the data.
     """
     images = table["dx"].value_counts()
     lesions = table.groupby("dx")["lesion_id"].nunique()
@@ -83,11 +64,12 @@ def make_data_card(
     unknown = table[columns].isna() | (table[columns] == "unknown")
     twins = table[table.duplicated("sha256", keep=False)].groupby("sha256")
     contradictory = int((twins["dx"].nunique() > 1).sum())
+    warnings = list(taken.warnings)
     if contradictory:
-        warnings = [*warnings, f"Groups of identical images with different diagnoses: {contradictory}."]
+        warnings += [f"Groups of identical images with different diagnoses: {contradictory}."]
     return {
         "source": source,
-        "synthetic": synthetic,
+        "synthetic": taken.source.synthetic,
         "fingerprint": fingerprint,
         "images": len(table),
         "lesions": int(table["lesion_id"].nunique()),
@@ -95,16 +77,16 @@ def make_data_card(
         "images_per_lesion": {str(number): int(count) for number, count in per_lesion.items()},
         "missing": {str(column): int(number) for column, number in unknown.sum().items()},
         "dx_types": {str(kind): int(number) for kind, number in table["dx_type"].value_counts().items()},
-        "original_sizes": {f"{width}x{height}": n for (width, height), n in original_sizes.most_common(5)},
+        "original_sizes": {f"{width}x{height}": n for (width, height), n in taken.original_sizes.most_common(5)},
         "stored_size": stored_size,
         "identical_images": int(twins.ngroups),
-        "quarantined": count_reasons(rejected),
-        "merged_duplicates": merged,
-        "masks_left_aside": masks,
-        "passed_over": dict(Counter(each.reason for each in passed_over).most_common()),
+        "quarantined": count_reasons(taken.rejected),
+        "merged_duplicates": taken.merged,
+        "masks_left_aside": taken.source.masks,
+        "passed_over": dict(Counter(each.reason for each in taken.source.passed_over).most_common()),
         "warnings": warnings,
         "taxonomy": taxonomy.name,
-        **_terms(taxonomy, synthetic),
+        **_terms(taxonomy, taken.source.synthetic),
     }
 
 

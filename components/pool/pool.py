@@ -9,7 +9,7 @@ import pandas as pd
 
 from lesionflow.artifacts.evaluation import CrossValidation, Evaluation, Fold, Spread, TestedData
 from lesionflow.artifacts.images import read_data_card, read_metadata, read_taxonomy
-from lesionflow.artifacts.tables import probability_columns, read_table, score_columns, write_table
+from lesionflow.artifacts.tables import Pooled, Scores, probability_columns
 from lesionflow.artifacts.training_record import SharedTraining, TrainingRecord
 from lesionflow.components.pool.report import render_report
 from lesionflow.errors import UserError
@@ -109,7 +109,7 @@ def pool(
         },
     )
     conclusion = conclude(document, truth, probabilities)
-    write_table(table, pooled)
+    Pooled.store(table, pooled)
     write_text(report, render_report(document, card, table, images))
     conclusion.write_metrics(metrics, classification)
     document.write(evaluation)
@@ -133,7 +133,7 @@ def _read_folds(
     tables: list[pd.DataFrame] = []
     documents: list[Evaluation] = []
     for fold, path in enumerate(scores, start=1):
-        table = read_table(path, score_columns(taxonomy.codes))
+        table = Scores.load(path, taxonomy.codes)
         document = by_images.get(images_digest(table["image_id"]))
         if document is None:
             raise UserError(

@@ -11,7 +11,7 @@ import pandas as pd
 from lesionflow import storage
 from lesionflow.artifacts.evaluation import Evaluation
 from lesionflow.artifacts.model_folder import model_file
-from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table, table_digest, write_table
+from lesionflow.artifacts.tables import Labelled, Split, table_digest
 from lesionflow.artifacts.version_card import CARD, FileFacts, Promotion, VersionCard
 from lesionflow.errors import UserError
 from lesionflow.registry.champion import Standing, check_replace, move_champion
@@ -22,11 +22,12 @@ from lesionflow.registry.versions import (
     SPLIT,
     list_contents,
     published_card,
-    version_uri,
+    version_address,
 )
 from lesionflow.runtime.files import file_digest, whole_folder
 from lesionflow.runtime.metric_text import format_metric
 from lesionflow.runtime.progress import report as tell
+from lesionflow.storage import Address
 from lesionflow.verdict import Verdict
 
 
@@ -82,14 +83,14 @@ def promote(
     digest = document.digest[:8]
     # A retrain on unchanged data ends with the same evaluation, over and over.
     card = published_card(registry, digest) or _publish(files, registry, document, digest)
-    uri = version_uri(registry, card.version)
+    place = version_address(registry, card.version)
     standing = move_champion(registry, card, when)
     if standing.outcome != "stands":
         promotion = Promotion(outcome=standing.outcome, reason=standing.reason, replace_champion=when)
         card = card.model_copy(update={"promotion": promotion})
-        storage.write_bytes(storage.join(uri, CARD), card.text().encode())
-    _tell(uri, standing, verdict)
-    return uri
+        storage.write_bytes(place / CARD, card.text().encode())
+    _tell(place, standing, verdict)
+    return str(place)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _split(
     """
     tables: list[pd.DataFrame] = []
     for subset, path in (("train", train), ("validation", validation), ("test", scores)):
-        table = read_table(path, SPLIT_COLUMNS[:-1]).assign(subset=subset)
+        table = Labelled.load(path).assign(subset=subset)
         if table_digest(table) != document.data.tables.get(subset):
             raise UserError(f"{path} is not the {subset} table of {evaluation}; pass the files of one run.")
         tables.append(table)
@@ -124,36 +125,36 @@ def _publish(files: _Files, registry: str, evaluation: Evaluation, evaluation_di
     """Make a version and return its card, which is the last file to appear."""
     created = datetime.now(UTC)
     version = f"{created:%Y%m%dT%H%M%SZ}-{evaluation_digest}"
-    uri = version_uri(registry, version)
+    place = version_address(registry, version)
 
     def card(contents: tuple[FileFacts, ...]) -> VersionCard:
         when = created.isoformat(timespec="seconds")
         return VersionCard(version=version, created=when, evaluation=evaluation, files=contents)
 
-    if storage.is_remote(uri):
+    if place.is_remote:
         with tempfile.TemporaryDirectory() as temporary:
             written = card(_copy(files, Path(temporary)))
-            storage.upload_folder(temporary, uri)
-            storage.write_bytes(storage.join(uri, CARD), written.text().encode())
+            storage.upload_folder(temporary, place)
+            storage.write_bytes(place / CARD, written.text().encode())
     else:
-        with whole_folder(storage.local_path(uri)) as folder:
+        with whole_folder(place.local) as folder:
             written = card(_copy(files, folder))
             written.write(folder / CARD)
     return written
 
 
-def _tell(uri: str, standing: Standing, verdict: Verdict) -> None:
+def _tell(place: Address, standing: Standing, verdict: Verdict) -> None:
     """Say what became of the version: in the log, to who watches, and in the metric of the step."""
-    print(f"Version {uri}: {standing.reason}", flush=True)
-    version = uri.rsplit("/", 1)[-1]
+    print(f"Version {place}: {standing.reason}", flush=True)
     if standing.outcome == "published":
-        tell("published", version=uri, champion=standing.rival, reason=standing.reason)
+        tell("published", version=str(place), champion=standing.rival, reason=standing.reason)
         theirs, ours = format_metric(standing.rival_value), format_metric(verdict.value)
         tell("headline", text=f"published; the champion stays, {theirs} against {ours}")
     else:
-        tell("promoted", version=uri, reason=standing.reason)
+        tell("promoted", version=str(place), reason=standing.reason)
         tell(
-            "headline", text=f"version {version}" + (" is the champion already" if standing.outcome == "stands" else "")
+            "headline",
+            text=f"version {place.name}" + (" is the champion already" if standing.outcome == "stands" else ""),
         )
 
 
@@ -164,5 +165,5 @@ def _copy(files: _Files, folder: Path) -> tuple[FileFacts, ...]:
     shutil.copyfile(files.report, folder / REPORT)
     shutil.copyfile(files.scores, folder / SCORES)
     shutil.copyfile(files.model_card, folder / MODEL_CARD)
-    write_table(files.split, folder / SPLIT)
+    Split.store(files.split, folder / SPLIT)
     return list_contents(folder)

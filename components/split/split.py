@@ -7,15 +7,13 @@ from typing import Any
 import pandas as pd
 
 from lesionflow.artifacts.images import read_metadata, read_taxonomy
-from lesionflow.artifacts.tables import SPLIT_COLUMNS, write_table
+from lesionflow.artifacts.tables import SUBSETS, Split
 from lesionflow.data.splitting.assign import assign_groups, join_groups
 from lesionflow.data.splitting.leaks import check_no_leak
 from lesionflow.data.splitting.lists import read_found_pairs, read_ids, read_pairs
 from lesionflow.errors import UserError
 from lesionflow.runtime.progress import report
 from lesionflow.taxonomy import Taxonomy
-
-SUBSETS = ("train", "validation", "test")
 
 
 def split_images(
@@ -124,11 +122,11 @@ def choose_subsets(
 
 def _write_tables(metadata: pd.DataFrame, tables: Mapping[str, str | Path], taxonomy: Taxonomy) -> dict[str, Any]:
     """Write a table per subset, sorted by image id, and count what is in it."""
-    table = metadata[list(SPLIT_COLUMNS)].sort_values("image_id", ignore_index=True)
+    table = metadata.sort_values(Split.image_id, ignore_index=True)
     facts: dict[str, Any] = {}
     for subset in SUBSETS:
         part = table[table["subset"] == subset]
-        write_table(part, tables[subset])
+        Split.store(part, tables[subset])
         counts = part["dx"].value_counts()
         facts[subset] = {
             "images": len(part),

@@ -17,7 +17,8 @@ from PIL import Image
 from lesionflow.artifacts.evaluation import Evaluation, ExamplesShown, SplitData
 from lesionflow.artifacts.images import SCHEMA, write_taxonomy
 from lesionflow.artifacts.model_folder import write_labels
-from lesionflow.artifacts.tables import table_digest, write_table
+from lesionflow.artifacts.table import write_table
+from lesionflow.artifacts.tables import table_digest
 from lesionflow.artifacts.training_record import Rows, TrainingRecord
 from lesionflow.components.evaluate.evaluate import evaluate
 from lesionflow.metrics.classification import classification_metrics

@@ -10,10 +10,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lesionflow.artifacts.tables import Labelled
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import write_json
 from lesionflow.taxonomy import Taxonomy, check_taxonomy
@@ -35,7 +38,20 @@ SCHEMA = pa.schema(
     ]
 )
 
-METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
+
+class ImageRows(Labelled):
+    """Everything but the image itself."""
+
+    dx_type: str = pandera.Field(nullable=True, description="how the diagnosis was confirmed")
+    age: np.float32 = pandera.Field(nullable=True, ge=0, description="the patient's age, years")
+    sex: str = pandera.Field(nullable=True, description="the patient's sex")
+    localization: str = pandera.Field(nullable=True, description="where on the body the lesion is")
+    dataset: str = pandera.Field(nullable=True, description="where the image was acquired, in newer copies only")
+    width: np.int32 = pandera.Field(ge=1, description="the width of the stored image, pixels; likewise height")
+    height: np.int32 = pandera.Field(ge=1, description="the height of the stored image, pixels")
+    sha256: str = pandera.Field(description="the digest of the original's decoded RGB pixels and shape")
+
+
 DATA_CARD = "data_card.json"
 TAXONOMY = "taxonomy.json"
 README = "README.md"
@@ -62,11 +78,14 @@ def shards(folder: str | Path) -> list[Path]:
 
 
 def read_metadata(folder: str | Path) -> pd.DataFrame:
-    """Everything but the image bytes, one row per image, in shard order."""
-    return pd.concat(
-        [pd.read_parquet(shard, columns=list(METADATA_COLUMNS)) for shard in shards(folder)],
-        ignore_index=True,
-    )
+    """Read `ImageRows`, one row per image, in shard order.
+
+    Raises:
+        UserError: the folder holds no shards, or something does not hold of their rows.
+    """
+    columns = ImageRows.columns()
+    rows = pd.concat([pd.read_parquet(shard, columns=columns) for shard in shards(folder)], ignore_index=True)
+    return ImageRows.checked(rows, f"The images artifact {folder}")
 
 
 def read_images(folder: str | Path, image_ids: Collection[str]) -> Iterator[tuple[str, bytes]]:

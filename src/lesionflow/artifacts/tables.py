@@ -1,25 +1,102 @@
-"""Tables of image ids and labels that pass from step to step, as one Parquet file each."""
+"""The tables that pass from step to step, as one Parquet file each: contract, documentation and check in one."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pandera.pandas as pandera
 
+from lesionflow.artifacts.table import Table, column_names
 from lesionflow.errors import UserError
-from lesionflow.runtime.files import whole_file
 
-SPLIT_COLUMNS = ("image_id", "lesion_id", "dx", "subset")
-"""Columns of the train, validation and test tables; `subset` is the table's own name."""
+SUBSETS = ("train", "validation", "test")
 
-BALANCED_COLUMNS = (*SPLIT_COLUMNS, "weight", "sampling_weight")
-"""Columns of the balanced training table.
 
-`weight` multiplies the row's loss (mean 1 over rows); `sampling_weight` is how often the row is expected to
-be drawn in an epoch (sum over rows = number of rows). Only one of them differs from 1.
-"""
+class Labelled(Table):
+    """Images with their lesions and classes. All that is counted, split or compared goes by lesions."""
+
+    image_id: str = pandera.Field(unique=True, description="the id of an image, once")
+    lesion_id: str = pandera.Field(description="the id of the lesion, or of what else groups images")
+    dx: str = pandera.Field(description="the code of a class")
+
+    @classmethod
+    def load(cls, path: str | Path, codes: Sequence[str] | None = None) -> pd.DataFrame:
+        """Read and check a table, as `Table.load`.
+
+        Args:
+            path: of the Parquet file.
+            codes: of all classes that there are; None if that is not known.
+
+        Raises:
+            UserError: there is another class, or as `Table.load`.
+        """
+        table = super().load(path)
+        if codes is not None and (unknown := sorted(set(table["dx"]) - set(codes))):
+            raise UserError(f"The table {path} has the label {unknown[0]!r}; expected only {', '.join(codes)}.")
+        return table
+
+
+class Split(Labelled):
+    """The train, validation or test table."""
+
+    subset: str = pandera.Field(isin=SUBSETS, description="the table's own name: train, validation or test")
+
+
+class Balanced(Split):
+    """The training table with what balances its classes. Only one of the last two columns differs from 1."""
+
+    weight: float = pandera.Field(
+        ge=0, coerce=True, description="what the row's loss is multiplied by, 0 or more, of mean 1 over all rows"
+    )
+    sampling_weight: float = pandera.Field(
+        ge=0,
+        coerce=True,
+        description="how often the row is drawn in an epoch, 0 or more; in all as often as there are rows",
+    )
+
+    @pandera.check("weight", "sampling_weight", error="only zero values")
+    def _some_above_zero(cls, values: "pd.Series[float]") -> bool:
+        return values.empty or float(values.sum()) > 0
+
+
+class Scores(Labelled):
+    """What a model said of each test image."""
+
+    predicted: Any = pandera.Field(nullable=True, description="the likeliest class; null where one is not a number")
+    probabilities: Any = pandera.Field(
+        alias=r"p_.+", regex=True, nullable=True, ge=0, le=1, description="p_<code>, a class's probability, 0..1 or NaN"
+    )
+
+    @classmethod
+    def load(cls, path: str | Path, codes: Sequence[str] | None = None) -> pd.DataFrame:
+        """Read and check a table, as `Labelled.load`; with `codes`, its probabilities are in their order.
+
+        Raises:
+            UserError: a class has no probabilities, or as `Labelled.load`.
+        """
+        table = super().load(path, codes)
+        if codes is None:
+            return table
+        wanted = probability_columns(codes)
+        if missing := [column for column in wanted if column not in table]:
+            raise UserError(f"The table {path} has no column {', '.join(missing)}; pass the scores of these classes.")
+        return table[[*(name for name in table if not str(name).startswith("p_")), *wanted]]
+
+
+class Pooled(Scores):
+    """The scores of all folds of a cross-validation, one after the other."""
+
+    fold: int = pandera.Field(ge=1, description="the number of the fold whose model said it, from 1")
+
+
+class Quarantine(Table):
+    """What ingest left out."""
+
+    item: str = pandera.Field(description="the image's id, or what else names it")
+    file: str = pandera.Field(description="where it was found")
+    reason: str = pandera.Field(description="the kind of problem, a colon, details")
 
 
 def probability_columns(codes: Sequence[str]) -> tuple[str, ...]:
@@ -27,18 +104,13 @@ def probability_columns(codes: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"p_{code}" for code in codes)
 
 
-def score_columns(codes: Sequence[str]) -> tuple[str, ...]:
-    """The columns of a score table; `predicted` is null where a probability is not a finite number."""
-    return ("image_id", "lesion_id", "dx", "predicted", *probability_columns(codes))
-
-
 def read_codes(path: str | Path) -> tuple[str, ...]:
-    """The classes of a score table, in the order of its probabilities.
+    """Read the classes of a score table, in the order of its probabilities.
 
     Raises:
         UserError: there is no score table at `path`.
     """
-    codes = tuple(name.removeprefix("p_") for name in _columns(path) if name.startswith("p_"))
+    codes = tuple(name.removeprefix("p_") for name in column_names(path) if name.startswith("p_"))
     if not codes:
         raise UserError(f"The table {path} holds no probabilities; expected the score table that lesionflow wrote.")
     return codes
@@ -46,36 +118,5 @@ def read_codes(path: str | Path) -> tuple[str, ...]:
 
 def table_digest(table: pd.DataFrame) -> str:
     """SHA-256 of which images are in a table, of which lesion and class, whatever their order; hexadecimal."""
-    rows = table[["image_id", "lesion_id", "dx"]].astype(str).agg("\t".join, axis=1)
+    rows = table[[Labelled.image_id, Labelled.lesion_id, Labelled.dx]].astype(str).agg("\t".join, axis=1)
     return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
-
-
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write `table` as Parquet to `path`, whole or not at all."""
-    with whole_file(path) as temporary:
-        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), temporary)
-
-
-def read_table(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read the `columns` of the Parquet table at `path`.
-
-    Raises:
-        UserError: there is no Parquet file at `path`, or it lacks a column.
-    """
-    present = _columns(path)
-    missing = [column for column in columns if column not in present]
-    if missing:
-        raise UserError(
-            f"The table {path} has no column {', '.join(missing)}; it has {', '.join(present)}. "
-            "Pass the table that the right step wrote."
-        )
-    return pd.read_parquet(path, columns=list(columns))
-
-
-def _columns(path: str | Path) -> list[str]:
-    try:
-        return pq.read_schema(path).names
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(
-            f"{path} is not a readable Parquet table ({error}); expected a table written by lesionflow."
-        ) from None

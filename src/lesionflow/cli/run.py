@@ -27,6 +27,7 @@ from lesionflow.cli.options.training import (
     Weights,
 )
 from lesionflow.errors import UserError
+from lesionflow.storage import Address
 
 if TYPE_CHECKING:
     from lesionflow.local.backend import Backend
@@ -129,7 +130,6 @@ def _backend(
     runner: Runner, arguments: Mapping[str, Any], gpus: int, memory: str | None, weights: Path | None
 ) -> "Backend":
     """How the tasks of a run with these arguments are run; containers see `weights` in their folder of weights."""
-    from lesionflow import storage
     from lesionflow.local.container_settings import ContainerNeeds
     from lesionflow.local.containers import ContainerBackend
     from lesionflow.local.processes import ProcessBackend
@@ -141,7 +141,7 @@ def _backend(
 
     def local_paths(*names: str) -> list[Path]:
         values = [str(arguments[name]) for name in names]
-        return [Path(value) for value in values if Path(value).is_absolute() and not storage.is_remote(value)]
+        return [Path(value) for value in values if Path(value).is_absolute()]
 
     needs = ContainerNeeds(
         readable=local_paths("source", "weights", "duplicate_pairs", "fixed_test"),
@@ -154,5 +154,5 @@ def _backend(
 
 
 def _absolute(path: str, words: tuple[str, ...] = ()) -> str:
-    """Tasks run elsewhere and artifacts outlive the shell: record whole paths. `words` are no paths."""
-    return path if path in words or "://" in path else str(Path(path).expanduser().absolute())
+    """Tasks run elsewhere and artifacts outlive the shell: record whole addresses. `words` are none."""
+    return path if path in words else str(Address.parse(path).absolute())

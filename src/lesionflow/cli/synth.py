@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lesionflow.storage import Address
+
 
 def synth(
     out: Annotated[str, typer.Argument(help="New folder, gs:// or s3:// prefix for the data.")],
@@ -16,12 +18,12 @@ def synth(
     ] = False,
 ) -> None:
     """Write synthetic data in HAM10000's own layout: seven looks that can be learned."""
-    from lesionflow import storage
     from lesionflow.data.synthetic.bucket import write_synthetic_to_bucket
     from lesionflow.data.synthetic.dataset import write_synthetic
 
-    if storage.is_remote(out):
-        counts = write_synthetic_to_bucket(out, images, size, seed, shuffle_labels)
+    place = Address.parse(out)
+    if place.is_remote:
+        counts = write_synthetic_to_bucket(place, images, size, seed, shuffle_labels)
     else:
-        counts = write_synthetic(storage.local_path(out), images, size, seed, shuffle_labels)
-    Console().print(f"Wrote {images} synthetic images to {out}: {counts}", highlight=False, markup=False)
+        counts = write_synthetic(place.local, images, size, seed, shuffle_labels)
+    Console().print(f"Wrote {images} synthetic images to {place}: {counts}", highlight=False, markup=False)

@@ -20,5 +20,7 @@ def verify(
     for check in found.checks:
         mark = "[green]✓[/]" if check.held else "[red]✗[/]"
         console.print(f"{mark} {check.name:10}{escape(check.text)}", highlight=False, soft_wrap=True)
-    console.print(f"{found.uri} is {'whole' if found.held else 'NOT to be trusted'}.", highlight=False, soft_wrap=True)
+    console.print(
+        f"{found.address} is {'whole' if found.held else 'NOT to be trusted'}.", highlight=False, soft_wrap=True
+    )
     raise typer.Exit(0 if found.held else 1)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lesionflow.data.entry import Entry
 from lesionflow.data.metadata import Parsed, Rejected
-from lesionflow.data.source import Entry, Source, content_digest
+from lesionflow.data.source import Source, content_digest
 
 
 @dataclass(frozen=True)

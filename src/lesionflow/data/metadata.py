@@ -77,7 +77,7 @@ def find_metadata(source: Source, taxonomy: Taxonomy) -> Metadata:
     if len(complete) > 1:
         names = ", ".join(sorted(table.entry.name for table, _ in complete.values()))
         raise UserError(
-            f"{source.uri} holds several metadata tables ({names}); keep the one that belongs to the images."
+            f"{source.address} holds several metadata tables ({names}); keep the one that belongs to the images."
         )
     for table, layout in complete.values():
         others = [each for each in tables if each.data != table.data]
@@ -88,12 +88,12 @@ def find_metadata(source: Source, taxonomy: Taxonomy) -> Metadata:
         table = almost[0]
         missing = ", ".join(column for column in needed if column not in table.columns)
         raise UserError(
-            f"The metadata {table.entry.name} in {source.uri} has no column {missing}; "
+            f"The metadata {table.entry.name} in {source.address} has no column {missing}; "
             f"it has {', '.join(table.columns)}, and {', '.join(needed)} are needed."
         )
     seen = ", ".join(entry.name for entry in source.tables[:3]) or "no file that could be one"
     raise NoMetadata(
-        f"No metadata table was found in {source.uri} (looked at: {seen}); expected a comma- or tab-separated file "
+        f"No metadata table was found in {source.address} (looked at: {seen}); expected a comma- or tab-separated file "
         f"with the columns {', '.join(needed)}, such as HAM10000_metadata.csv."
     )
 

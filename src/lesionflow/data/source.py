@@ -1,20 +1,20 @@
 """A source of images: a folder or bucket prefix, loose files and zips in any nesting."""
 
-import lzma
-import os
-import stat
 import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from lesionflow import storage
+from lesionflow.data.entry import Entry
 from lesionflow.data.image_kind import IMAGE_ENDINGS, OTHER_ENDINGS
+from lesionflow.data.zip_members import UNREADABLE, zip_members
 from lesionflow.errors import UserError
+from lesionflow.storage import Address, AnyAddress
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
 """The file that `lesionflow synth` leaves to say that a folder holds no real patients."""
@@ -22,36 +22,6 @@ SYNTHETIC_MARKER = "SYNTHETIC.txt"
 _TABLE_SUFFIXES = frozenset({"", ".csv", ".tab", ".tsv", ".txt"})
 _MASK_ENDINGS = ("_segmentation", "_superpixels")  # distributed beside the images, named after them
 _LARGEST_TABLE = 16 * 2**20  # bytes; HAM10000's is half a megabyte, Kaggle's tables of raw pixels are not metadata
-_LARGEST_IMAGE = 64 * 2**20  # bytes, uncompressed
-_LARGEST_RATIO = 200  # of a zip member's two sizes; deflate reaches 1032, images and tables stay below 20
-
-
-UNREADABLE = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-"""What reading from a damaged zip raises."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of a source, loose or in a zip."""
-
-    path: str
-    """Of the loose file, or of the zip; relative to the source, with `/` between folders."""
-    member: str
-    """Name within the zip; empty for a loose file."""
-    size: int
-    """Bytes, uncompressed."""
-    digest: str | None
-    """Of the content, where it is known without reading."""
-
-    @property
-    def name(self) -> str:
-        """What to call it towards users: its path, through the zip if it lies in one."""
-        return f"{self.path}/{self.member}" if self.member else self.path
-
-    @property
-    def stem(self) -> str:
-        """File name without folders and extension: an image's id."""
-        return PurePosixPath(self.name).stem
 
 
 @dataclass(frozen=True)
@@ -67,10 +37,10 @@ class PassedOver:
 class Source:
     """What a folder or prefix holds, sorted by name."""
 
-    uri: str
+    address: Address
     """As the user gave it, for messages."""
-    root: str
-    """Where to read it: `uri`, or a local copy."""
+    root: Address
+    """Where to read it: `address`, or a local copy."""
     images: tuple[Entry, ...]
     tables: tuple[Entry, ...]
     """Files that may be metadata."""
@@ -96,33 +66,31 @@ class Source:
         counts = Counter(each.reason for each in unused)
         firsts = {each.reason: each.name for each in reversed(unused)}
         reasons = ", ".join(f"{count:,} x {reason} ({firsts[reason]})" for reason, count in counts.most_common())
-        return [f"Not used in {self.uri}: {reasons}."]
+        return [f"Not used in {self.address}: {reasons}."]
 
 
-def open_source(uri: str, root: str = "") -> Source:
+def open_source(place: AnyAddress, copy: Path | None = None) -> Source:
     """List a source. Zips in a bucket are listed, but not opened.
 
     Args:
-        uri: folder, or gs:// or s3:// prefix.
-        root: a local copy of it, if there is one.
+        place: folder, or prefix in an object store.
+        copy: a local copy of it, if there is one.
 
     Raises:
-        UserError: there is nothing at `uri`, or a zip is damaged or dangerous.
+        UserError: there is nothing at `place`, or a zip is damaged or dangerous.
     """
-    root = root or uri
-    if not root:
+    if not place:
         raise UserError("The source is empty; expected a folder, or a gs:// or s3:// prefix, with images and metadata.")
+    address = Address.parse(place)
+    root = Address.parse(copy) if copy else address
     unreadable: list[storage.Unreadable] = []
     loose = [Entry(file.name, "", file.size, file.digest) for file in storage.list_files(root, unreadable)]
-    if not loose and unreadable:
-        raise UserError(f"{uri} cannot be read: {unreadable[0].reason} ({unreadable[0].name}); check its permissions.")
     if not loose:
-        expected = "expected images (or zips of images), and to learn from them a metadata table"
-        raise UserError(f"The folder {uri} is empty; {expected}.")
+        raise _nothing_in(address, unreadable)
     zips = [entry for entry in loose if _suffix(entry) == ".zip" and not _is_junk(entry)]
     entries = loose
-    if not storage.is_remote(root):
-        entries = loose + [member for entry in zips for member in _members(uri, root, entry)]
+    if not root.is_remote:
+        entries = loose + [member for entry in zips for member in zip_members(address, root, entry)]
     junk = [entry for entry in entries if _is_junk(entry)]
     entries = [entry for entry in entries if not _is_junk(entry)]
     images = _images(entries)
@@ -130,7 +98,7 @@ def open_source(uri: str, root: str = "") -> Source:
     tables = [entry for entry in entries if _suffix(entry) in _TABLE_SUFFIXES and entry.size <= _LARGEST_TABLE]
     used = {*images, *tables, *zips}
     return Source(
-        uri=uri,
+        address=address,
         root=root,
         images=tuple(entry for entry in images if not entry.stem.endswith(_MASK_ENDINGS)),
         tables=tuple(tables),
@@ -146,20 +114,29 @@ def open_source(uri: str, root: str = "") -> Source:
     )
 
 
+def _nothing_in(address: Address, unreadable: list[storage.Unreadable]) -> UserError:
+    if unreadable:
+        first = unreadable[0]
+        return UserError(f"{address} cannot be read: {first.reason} ({first.name}); check its permissions.")
+    return UserError(
+        f"The folder {address} is empty; expected images (or zips of images), and to learn from them a metadata table."
+    )
+
+
 @contextmanager
-def local_source(uri: str) -> Generator[Source]:
+def local_source(place: AnyAddress) -> Generator[Source]:
     """A source with all its files on a local disk; what a bucket holds is fetched for as long as the block runs.
 
     Raises:
         UserError: as `open_source`.
     """
-    source = open_source(uri)
-    if not storage.is_remote(uri):
+    source = open_source(place)
+    if not source.address.is_remote:
         yield source
         return
     names = sorted({entry.path for entry in (*source.images, *source.tables, *source.zips)})
     with tempfile.TemporaryDirectory(prefix="lesionflow-source-") as folder:
-        local = open_source(uri, str(storage.download(uri, folder, names)))
+        local = open_source(source.address, storage.download(source.address, folder, names))
         yield replace(local, passed_over=tuple(dict.fromkeys((*source.passed_over, *local.passed_over))))
 
 
@@ -170,12 +147,12 @@ def read(source: Source, entry: Entry) -> bytes:
         UserError: it cannot be read.
     """
     if not entry.member:
-        return storage.read_bytes(storage.join(source.root, entry.path))
+        return storage.read_bytes(source.root / entry.path)
     try:
-        with zipfile.ZipFile(storage.join(source.root, entry.path)) as archive:
+        with zipfile.ZipFile((source.root / entry.path).local) as archive:
             return archive.read(entry.member)
     except UNREADABLE as error:
-        raise UserError(f"{entry.name} in {source.uri} cannot be read ({error}); download the zip again.") from None
+        raise UserError(f"{entry.name} in {source.address} cannot be read ({error}); download the zip again.") from None
 
 
 def content_digest(source: Source, entry: Entry) -> str:
@@ -216,37 +193,3 @@ def _suffix(entry: Entry) -> str:
 def _is_junk(entry: Entry) -> bool:
     """Hidden files, and the resource forks that macOS puts into zips under the images' own names."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(entry.name).parts)
-
-
-def _members(uri: str, root: str, entry: Entry) -> Iterator[Entry]:
-    """The files in a local zip, by its directory.
-
-    Raises:
-        UserError: the zip is damaged, or a member is one that an honest data set does not have.
-    """
-    path = storage.join(uri, entry.path)
-    try:
-        with zipfile.ZipFile(storage.join(root, entry.path)) as archive:
-            infos = archive.infolist()
-    except UNREADABLE as error:
-        raise UserError(
-            f"The zip {path} is truncated or damaged ({str(error).rstrip('.')}); download it again."
-        ) from None
-    for info in infos:
-        if info.is_dir():
-            continue
-        name = info.filename
-        danger = None
-        if name.startswith("/") or ".." in PurePosixPath(name.replace("\\", "/")).parts or os.path.splitdrive(name)[0]:
-            danger = "has a name that leads out of its folder"
-        elif stat.S_ISLNK(info.external_attr >> 16):
-            danger = "is a symbolic link"
-        elif info.flag_bits & 1:
-            danger = "is encrypted"
-        elif info.file_size > _LARGEST_IMAGE:
-            danger = f"is {info.file_size / 2**20:,.0f} MB uncompressed (at most {_LARGEST_IMAGE // 2**20} are read)"
-        elif info.file_size > 2**20 and info.file_size > _LARGEST_RATIO * info.compress_size:
-            danger = f"is compressed {info.file_size // max(info.compress_size, 1)} times (a decompression bomb)"
-        if danger:
-            raise UserError(f"The member {name} of the zip {path} {danger}; remove it, or get the zip from its source.")
-        yield Entry(entry.path, name, info.file_size, f"{info.CRC:08x}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lesionflow.data.source import Entry
+from lesionflow.data.entry import Entry
 from lesionflow.errors import UserError
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "none", "null"})

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from lesionflow.errors import UserError
 from lesionflow.kubeflow.short_text import short_policy, short_recipe, short_taxonomy
@@ -13,7 +12,7 @@ from lesionflow.policy import PRESETS as POLICIES
 from lesionflow.policy import Policy, check_classes, check_pooled, load_policy
 from lesionflow.recipe import PRESETS, load_recipe
 from lesionflow.runtime.container_image import WEIGHTS_FOLDER
-from lesionflow.storage import is_remote
+from lesionflow.storage import Address
 from lesionflow.taxonomy import HAM10000, TAXONOMIES, Taxonomy, load_taxonomy
 
 _PLACES = {
@@ -139,11 +138,19 @@ def check_uri(option: str, uri: str, words: tuple[str, ...] = ()) -> str:
     Raises:
         UserError: it is a path of this machine, or a scheme that the steps do not read.
     """
-    if uri in words or (is_remote(uri) and urlsplit(uri).netloc):
+    if uri in words:
+        return uri
+    try:
+        is_remote = bool(uri) and Address.parse(uri).is_remote
+    except UserError as error:
+        raise UserError(f"{option} {error}") from None
+    if is_remote:
         return uri
     among = f"{', '.join(words)}, " if any(words) else ""
-    reason = "names no bucket" if is_remote(uri) else "is a path of this machine, which pods cannot see"
-    raise UserError(f"{option} {uri} {reason}; expected {among}gs://bucket/... or s3://bucket/... .")
+    raise UserError(
+        f"{option} {uri} is a path of this machine, which pods cannot see; expected {among}gs://bucket/... or "
+        "s3://bucket/... ."
+    )
 
 
 def _check_weights(option: str, weights: str) -> None:

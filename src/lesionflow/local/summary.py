@@ -16,6 +16,7 @@ from lesionflow.artifacts.summary import SUMMARY, StepSummary, Summary
 from lesionflow.metrics.classification import AVERAGES, Metrics
 from lesionflow.runtime.events import RunEvents
 from lesionflow.runtime.metric_text import format_metric
+from lesionflow.storage import Address
 from lesionflow.verdict import Verdict
 
 VERSIONS_OF = ("lesionflow", "kfp", "keras", "numpy", "scikit-learn")
@@ -122,7 +123,7 @@ def print_summary(console: Console, summary: Summary, run: Path) -> None:
         ("Report", run / "report.html"),
         ("Summary", run / SUMMARY),
     ):
-        if path and ("://" in str(path) or Path(path).exists()):
+        if path and ((place := Address.parse(path)).is_remote or place.local.exists()):
             console.print(f"{heading + ':':<10} {path}", highlight=False, soft_wrap=True)
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table
+from lesionflow.artifacts.tables import SUBSETS
+from lesionflow.artifacts.tables import Split as SplitTable
 from lesionflow.components.duplicates.duplicates import find_duplicates
-from lesionflow.components.split.split import SUBSETS, split_images
+from lesionflow.components.split.split import split_images
 from lesionflow.notebook.images import Images
 from lesionflow.notebook.markup import Page, class_table, shown_path
 from lesionflow.notebook.storing import stored
@@ -30,7 +31,7 @@ class Subset:
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row per image: image_id, lesion_id, dx, subset."""
-        return read_table(self.path, SPLIT_COLUMNS)
+        return SplitTable.load(self.path)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -12,11 +12,16 @@ from types import TracebackType
 from typing import Self
 
 from lesionflow import storage
+from lesionflow.data.entry import Entry
 from lesionflow.data.image_kind import ENDINGS_TEXT, IMAGE_ENDINGS
 from lesionflow.data.image_problem import unreadable
 from lesionflow.data.image_reader import read_file
-from lesionflow.data.source import UNREADABLE, Entry, Source, open_source
+from lesionflow.data.source import Source, open_source
+from lesionflow.data.zip_members import UNREADABLE
 from lesionflow.errors import UserError
+from lesionflow.storage import Address, AnyAddress
+
+_ZIP = ".zip"
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Picture:
 
     image_id: str
     """Its file's name without folders and suffix."""
-    address: str
+    address: Address
     """Where it lies, for messages; in a zip with the zip's name before its own."""
     state: str
     """Changes with its content, as far as can be known without reading it."""
@@ -50,11 +55,11 @@ class PredictionInputs:
     Images in a bucket are read when they are needed; only zips in it are downloaded.
     """
 
-    def __init__(self, uris: Sequence[str]) -> None:
+    def __init__(self, places: Sequence[AnyAddress]) -> None:
         """List them.
 
         Args:
-            uris: image files, zips, folders (searched at any depth) and prefixes; local, gs:// or s3://.
+            places: image files, zips, folders (searched at any depth), and prefixes in an object store.
 
         Raises:
             UserError: there is nothing at one of them, it holds no images, a zip is damaged, or two images
@@ -66,7 +71,7 @@ class PredictionInputs:
         """What was found and is not used, in sentences."""
         self._scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lesionflow-predict-")))
         try:
-            self.pictures = _distinct(picture for uri in uris for picture in self._found(uri))
+            self.pictures = _distinct(picture for place in places for picture in self._found(Address.parse(place)))
         except BaseException:
             self._stack.close()
             raise
@@ -84,56 +89,51 @@ class PredictionInputs:
         lines = (f"{picture.address}\0{picture.state}\0" for picture in self.pictures)
         return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
-    def _found(self, uri: str) -> list[Picture]:
-        is_zip = uri.lower().endswith(".zip")
-        if storage.is_remote(uri):
-            if is_zip:
-                return self._of_zip(uri)
-            name = uri.rsplit("/", 1)[-1]
-            if _is_image(name) and (found := storage.read_versioned(uri)):
-                return [Picture(PurePosixPath(name).stem, uri, str(found[1]), partial(storage.read_bytes, uri))]
-        else:
-            path = storage.local_path(uri)
-            if path.is_file():
-                return self._of_zip(uri) if is_zip else [_of_file(path)]
-            if not path.is_dir():
-                raise UserError(f"There is no image, zip or folder {uri}.")
-        return self._of_folder(uri)
+    def _found(self, place: Address) -> list[Picture]:
+        if place.is_remote:
+            if place.suffix == _ZIP:
+                return self._of_zip(place)
+            if place.suffix in IMAGE_ENDINGS and (found := storage.read_versioned(place)):
+                stem = PurePosixPath(place.name).stem
+                return [Picture(stem, place, str(found[1]), partial(storage.read_bytes, place))]
+        elif place.local.is_file():
+            return self._of_zip(place) if place.suffix == _ZIP else [_of_file(place.local)]
+        elif not place.local.is_dir():
+            raise UserError(f"There is no image, zip or folder {place}.")
+        return self._of_folder(place)
 
-    def _of_folder(self, uri: str) -> list[Picture]:
-        source = open_source(uri)
+    def _of_folder(self, place: Address) -> list[Picture]:
+        source = open_source(place)
         self.notes += source.notes(tables=False)
         found = [self._of_entry(source, entry) for entry in source.images]
-        if storage.is_remote(uri):  # those of a local source are opened already
+        if place.is_remote:  # those of a local source are opened already
             for entry in source.zips:
-                found += self._of_zip(storage.join(uri, entry.path))
+                found += self._of_zip(place / entry.path)
         if not found:
-            raise UserError(f"There are no images below {uri}; expected files ending in {ENDINGS_TEXT}, or zips.")
-        return sorted(found, key=lambda picture: picture.address)
+            raise UserError(f"There are no images below {place}; expected files ending in {ENDINGS_TEXT}, or zips.")
+        return sorted(found, key=lambda picture: str(picture.address))
 
-    def _of_zip(self, uri: str) -> list[Picture]:
+    def _of_zip(self, place: Address) -> list[Picture]:
         """Through a folder that holds nothing else, so that `open_source` does its checks on this zip alone."""
         folder = Path(tempfile.mkdtemp(dir=self._scratch))
-        path = storage.download(uri, folder)
+        path = storage.download(place, folder)
         if path.parent != folder:
             (folder / path.name).symlink_to(path.absolute())
-        above = uri.rsplit("/", 1)[0] if "/" in uri else "."
-        source = open_source(above, str(folder))
-        self.notes += replace(source, uri=uri).notes(tables=False)
+        source = open_source(place.parent, folder)
+        self.notes += replace(source, address=place).notes(tables=False)
         found = [self._of_entry(source, entry) for entry in source.images]
         if not found:
-            raise UserError(f"There are no images in {uri}; expected files ending in {ENDINGS_TEXT}.")
-        return sorted(found, key=lambda picture: picture.address)
+            raise UserError(f"There are no images in {place}; expected files ending in {ENDINGS_TEXT}.")
+        return sorted(found, key=lambda picture: str(picture.address))
 
     def _of_entry(self, source: Source, entry: Entry) -> Picture:
-        address = storage.join(source.uri, entry.name)
-        where = storage.join(source.root, entry.path)
+        address, where = source.address / entry.name, source.root / entry.path
         if entry.member:
-            archive = self._archive(Path(where))
+            archive = self._archive(where.local)
             return Picture(entry.stem, address, f"{entry.size} {entry.digest}", partial(archive.read, entry.member))
-        if storage.is_remote(where):
+        if where.is_remote:
             return Picture(entry.stem, address, f"{entry.size} {entry.digest}", partial(storage.read_bytes, where))
-        return _of_file(Path(where))
+        return _of_file(where.local)
 
     def _archive(self, path: Path) -> zipfile.ZipFile:
         """One open zip serves all its members, from any thread."""
@@ -144,11 +144,7 @@ class PredictionInputs:
 
 def _of_file(path: Path) -> Picture:
     status = path.stat()
-    return Picture(path.stem, str(path), f"{status.st_size} {status.st_mtime_ns}", partial(read_file, path))
-
-
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS
+    return Picture(path.stem, Address.parse(path), f"{status.st_size} {status.st_mtime_ns}", partial(read_file, path))
 
 
 def _distinct(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
@@ -158,9 +154,11 @@ def _distinct(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
         UserError: two have the same id, or there are none.
     """
     by_id: dict[str, Picture] = {}
-    seen: set[str] = set()
+    seen: set[Address] = set()
     for picture in pictures:
-        place = picture.address if "://" in picture.address else str(Path(picture.address).resolve())
+        place = picture.address
+        if not place.is_remote:
+            place = Address.parse(place.local.resolve())
         if place in seen:
             continue
         seen.add(place)

@@ -121,7 +121,7 @@ def _classified(folder: Path, calibration: Calibration, pictures: Sequence[Pictu
     if not pictures:
         return
     model = load_model(folder)
-    threads = cpu_count() + (_READERS if any("://" in picture.address for picture in pictures) else 0)
+    threads = cpu_count() + (_READERS if any(picture.address.is_remote for picture in pictures) else 0)
     batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
     with ThreadPoolExecutor(threads) as pool:
         waiting = _submit(pool, batches[0], model.decode_size)

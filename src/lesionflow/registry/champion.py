@@ -18,6 +18,7 @@ from lesionflow.artifacts.version_card import VersionCard
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES
 from lesionflow.registry.versions import CHAMPION, named_version, read_card
+from lesionflow.storage import Address, AnyAddress
 
 Replace = Literal["better", "always"]
 """When a version takes the place of the champion: if it is better, or whatever it is."""
@@ -54,7 +55,7 @@ def check_replace(text: str) -> Replace:
     raise UserError(f"replace_champion is {text!r}; expected {' or '.join(get_args(Replace))}.")
 
 
-def move_champion(registry: str, card: VersionCard, replace: Replace = "better") -> Standing:
+def move_champion(registry: AnyAddress, card: VersionCard, replace: Replace = "better") -> Standing:
     """Make a version the champion if it is better than the one in use, or unconditionally.
 
     Equal is not better: the version in use stays. A model of real data takes the place of one of synthetic data,
@@ -70,25 +71,25 @@ def move_champion(registry: str, card: VersionCard, replace: Replace = "better")
     Raises:
         UserError: the registry cannot be read or written.
     """
-    uri = storage.join(registry, CHAMPION)
+    place = Address.parse(registry) / CHAMPION
     pointer = (json.dumps(_pointer(card), indent=2, allow_nan=False) + "\n").encode()
     card_of = cache(partial(read_card, registry))  # a champion's card stays as it is
     deadline = time.monotonic() + _PATIENCE
     pause, tried = 0.02, None
     while True:
-        found = storage.read_versioned(uri)
+        found = storage.read_versioned(place)
         standing = _compare(card, found[0] if found else None, card_of, replace)
         if standing.outcome == "stands" and tried:
             return tried  # that write did arrive; only its answer was lost
         if standing.outcome != "promoted":
             return standing
         try:
-            storage.replace(uri, pointer, expected=found[1] if found else None)
+            storage.replace(place, pointer, expected=found[1] if found else None)
             return standing
         except storage.Conflict:
             # Each conflict means that some run got through, so a crowd of any size comes to its end.
             if time.monotonic() > deadline:
-                raise UserError(f"Other runs keep changing {uri}; promote again when they are done.") from None
+                raise UserError(f"Other runs keep changing {place}; promote again when they are done.") from None
             tried = standing
             time.sleep(random.uniform(0, pause))
             pause = min(_LONGEST_PAUSE, 2 * pause)

@@ -12,16 +12,15 @@ import pandas as pd
 from lesionflow import storage
 from lesionflow.artifacts.evaluation import TestedData
 from lesionflow.artifacts.summary import SUMMARY, Summary
-from lesionflow.artifacts.tables import probability_columns, read_codes, read_table
+from lesionflow.artifacts.tables import Scores, probability_columns, read_codes
 from lesionflow.artifacts.training_record import SharedTraining, TrainingRecord
 from lesionflow.artifacts.version_card import CARD, VersionCard
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES, classification_metrics, predicted_classes
 from lesionflow.metrics.paired import Difference, paired_differences
-from lesionflow.registry.versions import CHAMPION, SCORES, champion_uri
+from lesionflow.registry.versions import CHAMPION, SCORES, champion_address
+from lesionflow.storage import Address, AnyAddress
 from lesionflow.verdict import Word
-
-COLUMNS = ("image_id", "lesion_id", "dx")
 
 
 def metrics_of(codes: Sequence[str]) -> tuple[str, ...]:
@@ -39,7 +38,7 @@ class Run:
     settings: Mapping[str, str]
     """What may explain a difference, as flat names."""
     scores: pd.DataFrame
-    """COLUMNS and probabilities of the images that it was tested on, indexed by `image_id`."""
+    """`Scores` of the images that it was tested on, indexed by `image_id`."""
     codes: tuple[str, ...]
     """Of the classes, in the order of the probabilities."""
 
@@ -84,7 +83,7 @@ class Comparison:
         }
 
 
-def compare(places: Sequence[str]) -> Comparison:
+def compare(places: Sequence[AnyAddress]) -> Comparison:
     """Compare runs with the first one.
 
     Every run is judged on lesions it was not trained on, so images that all have scored are new to all.
@@ -141,44 +140,41 @@ def compare(places: Sequence[str]) -> Comparison:
     )
 
 
-def _read(place: str) -> Run:
+def _read(given: AnyAddress) -> Run:
     """A run by its folder, or by its place in a registry."""
-    summary = storage.join(place, SUMMARY)
+    place = Address.parse(given)
+    summary = place / SUMMARY
     if storage.exists(summary):
-        return _run(place, Summary.parse(storage.read_bytes(summary), summary))
-    if storage.exists(storage.join(place, CHAMPION)):
-        place = champion_uri(place)
-    if not storage.exists(storage.join(place, CARD)):
+        return _run(place, Summary.parse(storage.read_bytes(summary), str(summary)))
+    if storage.exists(place / CHAMPION):
+        place = champion_address(place)
+    if not storage.exists(place / CARD):
         raise UserError(
             f"{place} is neither a run ({SUMMARY}), nor a version ({CARD}) or a registry ({CHAMPION}) of lesionflow."
         )
-    name = place.rstrip("/").rsplit("/", 1)[-1]
-    if not storage.exists(storage.join(place, SCORES)):
+    if not storage.exists(place / SCORES):
         raise UserError(f"The version {place} holds no {SCORES}; it was promoted by an older lesionflow.")
-    uri = storage.join(place, CARD)
-    found = VersionCard.parse(storage.read_bytes(uri), uri).evaluation
+    card = place / CARD
+    found = VersionCard.parse(storage.read_bytes(card), str(card)).evaluation
     with tempfile.TemporaryDirectory() as folder:
-        scores = storage.download(storage.join(place, SCORES), folder)
+        scores = storage.download(place / SCORES, folder)
         settings = _settings(found.training, found.data, found.seed, None)
-        return Run(name, found.verdict, found.seed, settings, *_scores(scores))
+        return Run(place.name, found.verdict, found.seed, settings, *_scores(scores))
 
 
-def _run(place: str, summary: Summary) -> Run:
+def _run(place: Address, summary: Summary) -> Run:
     path = summary.artifacts.get("scores")
     if not path:
         raise UserError(f"{place} was not evaluated (its status: {summary.status}); compare runs that were.")
     if not Path(path).is_file():
         raise UserError(f"The scores of {place} are gone: there is no {path}; run it again, or leave it out.")
     settings = _settings(summary.training, summary.data, summary.seed, summary.method)
-    return Run(Path(place).resolve().name, summary.verdict, summary.seed, settings, *_scores(path))
+    return Run(place.local.resolve().name, summary.verdict, summary.seed, settings, *_scores(path))
 
 
 def _scores(path: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     codes = read_codes(path)
-    table = read_table(path, (*COLUMNS, *probability_columns(codes)))
-    if table["image_id"].duplicated().any():
-        raise UserError(f"{path} has an image twice; expected the score table that lesionflow wrote.")
-    return table.set_index("image_id"), codes
+    return Scores.load(path).set_index("image_id"), codes
 
 
 def _require_agreement(first: Run, other: Run, ours: pd.DataFrame, theirs: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ from lesionflow import storage
 from lesionflow.artifacts.evaluation import Evaluation
 from lesionflow.artifacts.model_folder import model_file, read_labels
 from lesionflow.artifacts.summary import SUMMARY
-from lesionflow.artifacts.tables import probability_columns, read_table, table_digest
+from lesionflow.artifacts.tables import Scores, Split, probability_columns, table_digest
 from lesionflow.artifacts.version_card import CARD, FileFacts, VersionCard
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES, measure
@@ -22,6 +22,7 @@ from lesionflow.reporting.outcome import images_digest
 from lesionflow.runtime.files import file_digest
 from lesionflow.runtime.metric_text import format_metric
 from lesionflow.runtime.provenance import code_digest
+from lesionflow.storage import Address, AnyAddress
 from lesionflow.taxonomy import Taxonomy
 
 _LAST_DIGITS = 1e-9
@@ -42,7 +43,7 @@ class Check:
 class Verified:
     """A version, and what became of the checks."""
 
-    uri: str
+    address: Address
     checks: tuple[Check, ...]
     provenance: dict[str, Any]
     """What the card says the model was made of."""
@@ -53,7 +54,7 @@ class Verified:
         return all(check.held for check in self.checks)
 
 
-def verify(uri: str) -> Verified:
+def verify(place: AnyAddress) -> Verified:
     """Check a version of a registry.
 
     Its files against the digests in its card; the card against the digest in the version's name; the score and split
@@ -61,33 +62,33 @@ def verify(uri: str) -> Verified:
     another version of lesionflow computed them); the verdict, judged once more.
 
     Args:
-        uri: a version, or a registry, of which the champion is taken; local, gs:// or s3://.
+        place: a version, or a registry, of which the champion is taken; local, gs:// or s3://.
 
     Raises:
         UserError: there is no version, or the registry cannot be read.
     """
-    uri = champion_if_registry(uri)
-    if not storage.exists(uri):
-        raise UserError(f"There is nothing at {uri}; expected a registry, or a version in one.")
-    if storage.exists(storage.join(uri, SUMMARY)) and not storage.exists(storage.join(uri, CARD)):
-        raise UserError(f"{uri} is a run; expected a registry, or the version that its {SUMMARY} calls published.")
+    address = champion_if_registry(place)
+    if not storage.exists(address):
+        raise UserError(f"There is nothing at {address}; expected a registry, or a version in one.")
+    if storage.exists(address / SUMMARY) and not storage.exists(address / CARD):
+        raise UserError(f"{address} is a run; expected a registry, or the version that its {SUMMARY} calls published.")
     with tempfile.TemporaryDirectory() as temporary:
-        folder = storage.download(uri, Path(temporary, "version"))
+        folder = storage.download(address, Path(temporary, "version"))
         try:
             card = VersionCard.load(folder / CARD)
         except UserError as error:
             text = f"It is missing or no version's card, so nothing else can be checked ({error})"
-            return Verified(uri, (Check(CARD, False, text),), {})
+            return Verified(address, (Check(CARD, False, text),), {})
         evaluation = card.evaluation
         checks = (
             _checked("files", lambda: _files(folder, card.files)),
-            _checked("card", lambda: _card(evaluation, uri)),
+            _checked("card", lambda: _card(evaluation, address)),
             _checked("model", lambda: _model(folder, evaluation)),
             _checked("tables", lambda: _tables(folder, evaluation)),
             _checked("metrics", lambda: _metrics(folder, evaluation)),
-            _checked("verdict", lambda: _verdict(evaluation, uri)),
+            _checked("verdict", lambda: _verdict(evaluation, address)),
         )
-        return Verified(uri, checks, _provenance(card))
+        return Verified(address, checks, _provenance(card))
 
 
 class _Refuted(Exception):
@@ -115,8 +116,8 @@ def _files(folder: Path, promoted: tuple[FileFacts, ...]) -> str:
     return f"All {len(expected)} files are those that were promoted."
 
 
-def _card(evaluation: Evaluation, uri: str) -> str:
-    named = uri.rstrip("/").rsplit("-", 1)[-1]
+def _card(evaluation: Evaluation, address: Address) -> str:
+    named = address.name.rsplit("-", 1)[-1]
     digest = evaluation.digest[: len(named)]
     if digest != named:
         raise _Refuted(f"The evaluation in it has the digest {digest}, but the version is named after {named}.")
@@ -134,7 +135,7 @@ def _model(folder: Path, evaluation: Evaluation) -> str:
 
 def _tables(folder: Path, evaluation: Evaluation) -> str:
     data = evaluation.data
-    split = read_table(folder / SPLIT, ("image_id", "lesion_id", "dx", "subset"))
+    split = Split.load(folder / SPLIT)
     tables = {str(fold): rows for fold, rows in split.groupby("subset")}
     tables["scores"] = _scores(folder, evaluation.taxonomy)
     expected = {**data.tables, "scores": data.tables["test"]}
@@ -187,8 +188,8 @@ def _differences(stated: Any, found: Any, name: str = "metrics") -> list[tuple[s
     return [] if stated == found else [(name, stated, found)]
 
 
-def _verdict(evaluation: Evaluation, uri: str) -> str:
-    verdict = evaluation.check(uri)
+def _verdict(evaluation: Evaluation, address: Address) -> str:
+    verdict = evaluation.check(str(address))
     if not verdict.passed:
         raise _Refuted("Judged again, it does not pass: " + " ".join(verdict.reasons))
     held = f"{len(verdict.clauses)} clauses hold" if len(verdict.clauses) > 1 else "its clause holds"
@@ -196,7 +197,7 @@ def _verdict(evaluation: Evaluation, uri: str) -> str:
 
 
 def _scores(folder: Path, taxonomy: Taxonomy) -> pd.DataFrame:
-    return read_table(folder / SCORES, ("image_id", "lesion_id", "dx", *probability_columns(taxonomy.codes)))
+    return Scores.load(folder / SCORES, taxonomy.codes)
 
 
 def _provenance(card: VersionCard) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from lesionflow.artifacts.model_folder import MODEL
 from lesionflow.artifacts.version_card import CARD, FileFacts, VersionCard
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import file_digest
+from lesionflow.storage import Address, AnyAddress
 
 CHAMPION = "champion.json"
 VERSIONS = "versions"
@@ -37,9 +38,9 @@ class DamagedVersion(UserError):
     """A version lacks files, or they are not those that were promoted."""
 
 
-def version_uri(registry: str, version: str) -> str:
+def version_address(registry: AnyAddress, version: str) -> Address:
     """Where a version lies."""
-    return storage.join(registry, VERSIONS, version)
+    return Address.parse(registry) / VERSIONS / version
 
 
 def list_contents(folder: Path) -> tuple[FileFacts, ...]:
@@ -50,47 +51,50 @@ def list_contents(folder: Path) -> tuple[FileFacts, ...]:
     )
 
 
-def champion_uri(registry: str) -> str:
+def champion_address(registry: AnyAddress) -> Address:
     """Where the version in use lies.
 
     Raises:
         UserError: the pointer cannot be read or names no version.
     """
-    uri = storage.join(registry, CHAMPION)
-    version = named_version(storage.read_bytes(uri))
+    pointer = Address.parse(registry) / CHAMPION
+    version = named_version(storage.read_bytes(pointer))
     if version is None:
-        raise UserError(f"{uri} names no version; expected a champion pointer that lesionflow wrote; promote again.")
-    return version_uri(registry, version)
+        raise UserError(
+            f"{pointer} names no version; expected a champion pointer that lesionflow wrote; promote again."
+        )
+    return version_address(registry, version)
 
 
-def champion_if_registry(uri: str) -> str:
-    """Where the version in use lies, if `uri` is a registry; else `uri` itself.
+def champion_if_registry(place: AnyAddress) -> Address:
+    """Where the version in use lies, if `place` is a registry; else `place` itself.
 
     Raises:
-        UserError: it is a registry without a champion, or as `champion_uri`.
+        UserError: it is a registry without a champion, or as `champion_address`.
     """
-    if storage.exists(storage.join(uri, CHAMPION)):
-        return champion_uri(uri)
-    if storage.exists(storage.join(uri, VERSIONS)):
-        raise UserError(f"The registry {uri} has no {CHAMPION} yet; name one of its versions, or promote a model.")
-    return uri
+    address = Address.parse(place)
+    if storage.exists(address / CHAMPION):
+        return champion_address(address)
+    if storage.exists(address / VERSIONS):
+        raise UserError(f"The registry {address} has no {CHAMPION} yet; name one of its versions, or promote a model.")
+    return address
 
 
-def champion_version(registry: str) -> str | None:
+def champion_version(registry: AnyAddress) -> str | None:
     """The version in use; None if the registry has none yet, or does not exist.
 
     Raises:
         UserError: the pointer cannot be read or names no version, or it names one that is not complete.
     """
-    uri = storage.join(registry, CHAMPION)
-    found = storage.read_versioned(uri)
+    pointer = Address.parse(registry) / CHAMPION
+    found = storage.read_versioned(pointer)
     if found is None:
         return None
     version = named_version(found[0])
     if version is None or read_card(registry, version) is None:
         why = "names no version" if version is None else f"names {version}, which is not complete"
         raise UserError(
-            f"The champion cannot be compared with: {uri} {why}; promote a model with replace_champion=always, "
+            f"The champion cannot be compared with: {pointer} {why}; promote a model with replace_champion=always, "
             "judged by a policy without a clause on the champion."
         )
     return version
@@ -105,29 +109,29 @@ def named_version(pointer: bytes) -> str | None:
     return version if isinstance(version, str) and _VERSION.fullmatch(version) else None
 
 
-def read_card(registry: str, version: str) -> VersionCard | None:
+def read_card(registry: AnyAddress, version: str) -> VersionCard | None:
     """The card of a version; None if it has none that can be read, so that nobody can use the version either.
 
     Raises:
         UserError: the registry cannot be read.
     """
-    uri = storage.join(version_uri(registry, version), CARD)
-    found = storage.read_versioned(uri)
+    place = version_address(registry, version) / CARD
+    found = storage.read_versioned(place)
     if found is None:
         return None
     try:
-        return VersionCard.parse(found[0], uri)
+        return VersionCard.parse(found[0], str(place))
     except UserError:  # another reason than a registry that cannot be read, which raises above
         return None
 
 
-def published_card(registry: str, evaluation_digest: str) -> VersionCard | None:
+def published_card(registry: AnyAddress, evaluation_digest: str) -> VersionCard | None:
     """The card of the complete version that a promotion of this very evaluation left; None if there is none.
 
     Raises:
         UserError: the registry cannot be read.
     """
-    versions = storage.join(registry, VERSIONS)
+    versions = Address.parse(registry) / VERSIONS
     if not storage.exists(versions):
         return None
     suffix = f"-{evaluation_digest}/{CARD}"
@@ -135,11 +139,11 @@ def published_card(registry: str, evaluation_digest: str) -> VersionCard | None:
     return read_card(registry, max(names).removesuffix(f"/{CARD}")) if names else None
 
 
-def fetch_model(uri: str, folder: str | Path) -> Path:
+def fetch_model(place: AnyAddress, folder: str | Path) -> Path:
     """Bring a model here, if it is not, and check that it is whole.
 
     Args:
-        uri: a registry (its champion is taken), a version in one, or a model folder; local or in a bucket.
+        place: a registry (its champion is taken), a version in one, or a model folder; local or in a bucket.
         folder: receives what is downloaded.
 
     Returns:
@@ -148,30 +152,31 @@ def fetch_model(uri: str, folder: str | Path) -> Path:
     Raises:
         UserError: there is no such model, or it is not whole.
     """
-    given, uri = uri, champion_if_registry(uri)
-    published = uri != given
-    if not storage.exists(storage.join(uri, MODEL)):
+    address = champion_if_registry(place)
+    published = address != Address.parse(place)
+    if not storage.exists(address / MODEL):
         raise DamagedVersion(
-            f"There is no model at {uri}: neither {CHAMPION} (a registry) nor {MODEL} (a version or a model folder)."
+            f"There is no model at {address}: neither {CHAMPION} (a registry) nor {MODEL} (a version or a "
+            "model folder)."
         )
-    path = storage.download(uri, folder)
-    if published or (path / CARD).exists() or uri.rstrip("/").split("/")[-2:-1] == [VERSIONS]:
-        _check_whole(uri, path)
+    path = storage.download(address, folder)
+    if published or (path / CARD).exists() or address.parent.name == VERSIONS:
+        _check_whole(address, path)
     return path
 
 
-def _check_whole(uri: str, path: Path) -> None:
+def _check_whole(address: Address, path: Path) -> None:
     """Compare a version's files with its card."""
     if not (path / CARD).is_file():
-        raise DamagedVersion(f"The version {uri} has no {CARD}, so it was never completed; promote the model again.")
+        raise DamagedVersion(
+            f"The version {address} has no {CARD}, so it was never completed; promote the model again."
+        )
     try:
         card = VersionCard.load(path / CARD)
     except UserError as error:
-        raise DamagedVersion(
-            f"{storage.join(uri, CARD)} is not a version's card ({error}); promote the model again."
-        ) from None
+        raise DamagedVersion(f"{address / CARD} is not a version's card ({error}); promote the model again.") from None
     for file in card.files:
         if not (path / file.name).is_file() or file_digest(path / file.name) != file.sha256:
             raise DamagedVersion(
-                f"{storage.join(uri, file.name)} is missing or not the file that was promoted; promote the model again."
+                f"{address / file.name} is missing or not the file that was promoted; promote the model again."
             )

@@ -25,15 +25,26 @@ def find_all(package: str, name: str, kind: type[T]) -> dict[str, T]:
         TypeError: one of the objects is of another kind.
     """
     found: dict[str, T] = {}
-    path = importlib.import_module(package).__path__
-    for module in sorted(each.name for each in pkgutil.iter_modules(path)):
-        thing = getattr(importlib.import_module(f"{package}.{module}"), name, None)
-        if thing is None:
-            continue
-        if not isinstance(thing, kind):
-            raise TypeError(f"{package}.{module}.{name} is {thing!r}; expected a {kind.__name__}")
-        found[module] = thing
+    for module in module_names(package):
+        imported = importlib.import_module(f"{package}.{module}")
+        if hasattr(imported, name):
+            found[module] = _checked(f"{package}.{module}.{name}", getattr(imported, name), kind)
     return found
+
+
+def find_one(package: str, module: str, name: str, kind: type[T]) -> T:
+    """Import one module of a package and give what it defines under a name; the others stay as they are.
+
+    Args:
+        package: full name of the package.
+        module: one of its `module_names`.
+        name: of the object.
+        kind: what it has to be.
+
+    Raises:
+        TypeError: the object is of another kind.
+    """
+    return _checked(f"{package}.{module}.{name}", getattr(importlib.import_module(f"{package}.{module}"), name), kind)
 
 
 def module_names(package: str) -> list[str]:
@@ -45,3 +56,9 @@ def module_names(package: str) -> list[str]:
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
     return sorted(module.name for module in pkgutil.iter_modules(folders or []))
+
+
+def _checked(where: str, thing: object, kind: type[T]) -> T:
+    if not isinstance(thing, kind):
+        raise TypeError(f"{where} is {thing!r}; expected a {kind.__name__}")
+    return thing

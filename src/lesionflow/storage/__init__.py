@@ -1,21 +1,25 @@
-"""Files behind a URI: a local path, gs://, or s3:// (minio:// is the same), read and written the same way.
+"""Files behind an address: a local path or one in an object store, read and written the same way.
 
 A bucket that cannot be reached, does not exist or may not be read raises a `UserError` within some
-ten seconds.
+ten seconds. Every address may be given as text; text that is no address raises a `UserError` too.
 """
 
 import shutil
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from lesionflow.errors import UserError
+from lesionflow.runtime.discover import find_one
 from lesionflow.runtime.files import whole_file, whole_folder
-from lesionflow.storage.gcs import GoogleStorage
-from lesionflow.storage.local import LocalDisk, local_path
-from lesionflow.storage.s3 import S3
-from lesionflow.storage.store import Buckets, Conflict, Store, StoredFile, Unreadable, Version, address
+from lesionflow.storage import buckets
+from lesionflow.storage.address import Address, AnyAddress
+from lesionflow.storage.local import LocalDisk
+from lesionflow.storage.store import Buckets, Conflict, Store, StoredFile, Unreadable, Version
 
 __all__ = [
+    "Address",
+    "AnyAddress",
     "Conflict",
     "StoredFile",
     "Unreadable",
@@ -23,10 +27,7 @@ __all__ = [
     "check_swaps",
     "download",
     "exists",
-    "is_remote",
-    "join",
     "list_files",
-    "local_path",
     "read_bytes",
     "read_versioned",
     "replace",
@@ -35,73 +36,52 @@ __all__ = [
 ]
 
 _DISK = LocalDisk()
-_BUCKETS: dict[str, Buckets] = {"gs": GoogleStorage(), "s3": S3(), "minio": S3()}
 
 
-def is_remote(uri: str) -> bool:
-    """Whether `uri` names an object store and not a local path."""
-    scheme, separator, _ = uri.partition("://")
-    if not separator or scheme == "file":
-        return False
-    if scheme not in _BUCKETS:
-        raise UserError(
-            f"{uri} is not an address lesionflow can read; expected a local path, gs://bucket/prefix or "
-            "s3://bucket/prefix."
-        )
-    return True
-
-
-def join(uri: str, *parts: str) -> str:
-    """Append path parts to a URI or local path."""
-    if is_remote(uri):
-        return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
-    return str(local_path(uri).joinpath(*parts))
-
-
-def exists(uri: str) -> bool:
-    """Whether there is a file or a non-empty folder at `uri`.
+def exists(place: AnyAddress) -> bool:
+    """Whether there is a file or a non-empty folder at `place`.
 
     Raises:
         UserError: the bucket cannot be read.
     """
-    return _store(uri).exists(uri)
+    return _store(place).exists(Address.parse(place))
 
 
-def read_bytes(uri: str) -> bytes:
-    """The content of the file at `uri`.
+def read_bytes(place: AnyAddress) -> bytes:
+    """The content of the file at `place`.
 
     Raises:
         UserError: it cannot be read.
     """
-    data = _store(uri).read(uri)
+    data = _store(place).read(Address.parse(place))
     if data is None:
-        raise UserError(f"{uri} cannot be read: it does not exist; check its name.")
+        raise UserError(f"{place} cannot be read: it does not exist; check its name.")
     return data
 
 
-def read_versioned(uri: str) -> tuple[bytes, Version] | None:
-    """The content of the file at `uri` and the version of exactly this content; None if there is no file.
+def read_versioned(place: AnyAddress) -> tuple[bytes, Version] | None:
+    """The content of the file at `place` and the version of exactly this content; None if there is no file.
 
     Raises:
         UserError: it cannot be read.
     """
-    return _store(uri).read_versioned(uri)
+    return _store(place).read_versioned(Address.parse(place))
 
 
-def write_bytes(uri: str, data: bytes) -> None:
-    """Write `data` to `uri`, whole or not at all, replacing what is there.
+def write_bytes(place: AnyAddress, data: bytes) -> None:
+    """Write `data` to `place`, whole or not at all, replacing what is there.
 
     Raises:
         UserError: it cannot be written.
     """
-    _store(uri).write(uri, data)
+    _store(place).write(Address.parse(place), data)
 
 
-def replace(uri: str, data: bytes, expected: Version | None) -> None:
-    """Write `data` to `uri` if nobody has changed it meanwhile: compare and swap.
+def replace(place: AnyAddress, data: bytes, expected: Version | None) -> None:
+    """Write `data` to `place` if nobody has changed it meanwhile: compare and swap.
 
     Args:
-        uri: of the file.
+        place: of the file.
         data: its new content.
         expected: what `read_versioned` gave; None if there was no file.
 
@@ -109,91 +89,96 @@ def replace(uri: str, data: bytes, expected: Version | None) -> None:
         Conflict: it was changed, and stays as it is.
         UserError: it cannot be written.
     """
-    _store(uri).replace(uri, data, expected)
+    _store(place).replace(Address.parse(place), data, expected)
 
 
-def check_swaps(uri: str) -> None:
-    """Make sure that `replace` below the folder or prefix `uri` can be relied on, before anything does.
+def check_swaps(place: AnyAddress) -> None:
+    """Make sure that `replace` below the folder or prefix `place` can be relied on, before anything does.
 
     In an S3 store this leaves an empty object there; other kinds are known to be right, and are not asked.
 
     Raises:
         UserError: the store ignores conditions, or cannot be written.
     """
-    store = _store(uri)
-    if isinstance(store, S3):
-        store.check_swaps(uri)
+    _store(place).check_swaps(Address.parse(place))
 
 
-def list_files(uri: str, unreadable: list[Unreadable] | None = None) -> list[StoredFile]:
-    """All files below the folder or prefix `uri`, at any depth, sorted by name.
+def list_files(place: AnyAddress, unreadable: list[Unreadable] | None = None) -> list[StoredFile]:
+    """All files below the folder or prefix `place`, at any depth, sorted by name.
 
     Args:
-        uri: of the folder or prefix.
+        place: of the folder or prefix.
         unreadable: receives the folders and files of a local disk that may not be looked into.
 
     Raises:
         UserError: there is no such folder or prefix, or it cannot be read; or something in it cannot, and nobody
             wants to be told.
     """
-    files = _store(uri).list_files(uri) if is_remote(uri) else _DISK.list_files(uri, unreadable)
-    if not files and is_remote(uri):
-        raise UserError(f"There is nothing below {uri}; expected a prefix with objects below it.")
+    address = Address.parse(place)
+    if not address.is_remote:
+        return _DISK.list_files(address, unreadable)
+    files = _buckets(address.scheme).list_files(address)
+    if not files:
+        raise UserError(f"There is nothing below {place}; expected a prefix with objects below it.")
     return files
 
 
-def download(uri: str, folder: str | Path, names: Collection[str] | None = None) -> Path:
-    """Fetch the object or prefix at `uri` as `folder/<its last name>`, in parallel, whole or not at all.
+def download(place: AnyAddress, folder: str | Path, names: Collection[str] | None = None) -> Path:
+    """Fetch the object or prefix at `place` as `folder/<its last name>`, in parallel, whole or not at all.
 
     Args:
-        uri: what to fetch.
+        place: what to fetch.
         folder: where to put it.
         names: of a prefix, only these objects (names as `list_files` gives them); None for all.
 
     Returns:
-        Where it lies now; a local `uri` is returned as it is, without a copy.
+        Where it lies now; a local `place` is returned as it is, without a copy.
 
     Raises:
-        UserError: there is nothing at `uri`, or the bucket cannot be read.
+        UserError: there is nothing at `place`, or the bucket cannot be read.
     """
-    if not is_remote(uri):
-        return local_path(uri)
-    store = _BUCKETS[_scheme(uri)]
-    bucket, path = address(uri)
-    target = Path(folder) / (PurePosixPath(path).name or bucket)
-    if names is None and store.is_file(uri):
+    address = Address.parse(place)
+    if not address.is_remote:
+        return address.local
+    store = _buckets(address.scheme)
+    target = Path(folder) / address.name
+    if names is None and store.is_file(address):
         with whole_file(target) as temporary:
-            store.fetch(uri, {"": temporary})
+            store.fetch(address, {"": temporary})
         return target
     if names is None:
-        names = [file.name for file in list_files(uri)]
+        names = [file.name for file in list_files(address)]
     with whole_folder(target) as temporary:
         for name in names:
             if ".." in PurePosixPath(name).parts or name.startswith("/"):
-                raise UserError(f"The object {join(uri, name)} has a name that leads out of its folder; rename it.")
+                raise UserError(f"The object {address}/{name} has a name that leads out of its folder; rename it.")
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-        store.fetch(uri, {name: temporary / name for name in names})
+        store.fetch(address, {name: temporary / name for name in names})
     return target
 
 
-def upload_folder(folder: str | Path, uri: str) -> None:
-    """Copy everything in the local `folder` to `uri`, in parallel.
+def upload_folder(folder: str | Path, place: AnyAddress) -> None:
+    """Copy everything in the local `folder` to `place`, in parallel.
 
     A local target is replaced, whole or not at all; in a bucket, objects appear one by one.
 
     Raises:
         UserError: the bucket cannot be written.
     """
-    if not is_remote(uri):
-        with whole_folder(local_path(uri)) as temporary:
+    address = Address.parse(place)
+    if not address.is_remote:
+        with whole_folder(address.local) as temporary:
             shutil.copytree(folder, temporary, dirs_exist_ok=True)
         return
-    _BUCKETS[_scheme(uri)].send(uri, {file.name: Path(folder, file.name) for file in list_files(str(folder))})
+    files = {file.name: Path(folder, file.name) for file in list_files(Path(folder))}
+    _buckets(address.scheme).send(address, files)
 
 
-def _store(uri: str) -> Store:
-    return _BUCKETS[_scheme(uri)] if is_remote(uri) else _DISK
+def _store(place: AnyAddress) -> Store:
+    address = Address.parse(place)
+    return _buckets(address.scheme) if address.is_remote else _DISK
 
 
-def _scheme(uri: str) -> str:
-    return uri.partition("://")[0]
+@cache
+def _buckets(scheme: str) -> Buckets:
+    return find_one(buckets.__name__, scheme, "STORE", Buckets)

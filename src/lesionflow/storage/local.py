@@ -7,66 +7,61 @@ import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import whole_file
-from lesionflow.storage.store import Conflict, StoredFile, Unreadable, Version
+from lesionflow.storage.address import Address
+from lesionflow.storage.store import Conflict, Store, StoredFile, Unreadable, Version
 
 
-def local_path(uri: str) -> Path:
-    """The path that a local `uri` (a path, or file://...) names."""
-    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
-
-
-class LocalDisk:
+class LocalDisk(Store):
     """See `Store`."""
 
-    def exists(self, uri: str) -> bool:
+    def exists(self, place: Address) -> bool:
         """Whether there is a file or a folder, be it empty."""
-        return local_path(uri).exists()
+        return place.local.exists()
 
-    def read(self, uri: str) -> bytes | None:
+    def read(self, place: Address) -> bytes | None:
         """The content; None if there is no file."""
         try:
-            return local_path(uri).read_bytes()
+            return place.local.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UserError(f"{uri} cannot be read: {error.strerror}; expected a file.") from None
+            raise UserError(f"{place} cannot be read: {error.strerror}; expected a file.") from None
 
-    def read_versioned(self, uri: str) -> tuple[bytes, Version] | None:
+    def read_versioned(self, place: Address) -> tuple[bytes, Version] | None:
         """The content and its digest; None if there is no file."""
-        data = self.read(uri)
+        data = self.read(place)
         return None if data is None else (data, _version(data))
 
-    def write(self, uri: str, data: bytes) -> None:
+    def write(self, place: Address, data: bytes) -> None:
         """Create or replace a file, whole or not at all."""
-        with _explained(uri), whole_file(local_path(uri)) as temporary:
+        with _explained(place), whole_file(place.local) as temporary:
             temporary.write_bytes(data)
 
-    def replace(self, uri: str, data: bytes, expected: Version | None) -> None:
+    def replace(self, place: Address, data: bytes, expected: Version | None) -> None:
         """Compare and write under a lock beside the file; every writer that compares takes the same lock."""
-        path = local_path(uri)
-        with _explained(uri):
+        path = place.local
+        with _explained(place):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.with_name(f".{path.name}.lock").open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                current = self.read_versioned(uri)
+                current = self.read_versioned(place)
                 if (current[1] if current else None) != expected:
-                    raise Conflict(f"{uri} was changed by somebody else meanwhile")
-                self.write(uri, data)
+                    raise Conflict(f"{place} was changed by somebody else meanwhile")
+                self.write(place, data)
 
-    def list_files(self, uri: str, unreadable: list[Unreadable] | None = None) -> list[StoredFile]:
+    def list_files(self, place: Address, unreadable: list[Unreadable] | None = None) -> list[StoredFile]:
         """All files below, sorted by name; empty if there are none.
 
         Args:
-            uri: of a folder.
+            place: of a folder.
             unreadable: receives what may not be looked at or into; None to refuse it.
         """
-        folder = local_path(uri)
+        folder = place.local
         if not folder.is_dir():
-            what = f"{uri} is a file" if folder.exists() else f"The folder {uri} does not exist"
+            what = f"{place} is a file" if folder.exists() else f"The folder {place} does not exist"
             raise UserError(f"{what}; expected a folder, or a gs:// or s3:// prefix.")
         files: list[StoredFile] = []
 
@@ -97,10 +92,10 @@ def _version(data: bytes) -> Version:
 
 
 @contextmanager
-def _explained(uri: str) -> Generator[None]:
+def _explained(place: Address) -> Generator[None]:
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"{uri} cannot be written: {error.strerror}; check the folder's permissions and free space."
+            f"{place} cannot be written: {error.strerror}; check the folder's permissions and free space."
         ) from None

@@ -1,11 +1,13 @@
 """What every kind of storage can do, and what it says when it cannot."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NewType, Protocol, TypeVar
+from typing import NewType, TypeVar
 
 from lesionflow.errors import UserError
+from lesionflow.storage.address import Address
 
 FIRST_CONTACT = 10.0
 """Seconds within which a bucket has to answer for the first time."""
@@ -31,10 +33,10 @@ class Conflict(Exception):
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One file below a URI."""
+    """One file below an address."""
 
     name: str
-    """Relative to the URI that was listed, with `/` between folders."""
+    """Relative to the address that was listed, with `/` between folders."""
     size: int
     """Bytes."""
     digest: str | None
@@ -46,66 +48,57 @@ class Unreadable:
     """A folder, or a file in one, that may not be looked into."""
 
     name: str
-    """Relative to the URI that was listed; `.` for that itself."""
+    """Relative to the address that was listed; `.` for that itself."""
     reason: str
     """What the system says: "Permission denied"."""
 
 
-class Store(Protocol):
-    """Files by URI. Every method raises UserError if the store cannot be used."""
+class Store(ABC):
+    """Files by address. Every method raises UserError if the store cannot be used."""
 
-    def exists(self, uri: str) -> bool:
+    @abstractmethod
+    def exists(self, place: Address) -> bool:
         """Whether there is a file or a non-empty folder."""
-        ...
 
-    def read(self, uri: str) -> bytes | None:
+    @abstractmethod
+    def read(self, place: Address) -> bytes | None:
         """The content; None if there is no file."""
-        ...
 
-    def read_versioned(self, uri: str) -> tuple[bytes, Version] | None:
+    @abstractmethod
+    def read_versioned(self, place: Address) -> tuple[bytes, Version] | None:
         """The content and the version of exactly this content; None if there is no file."""
-        ...
 
-    def write(self, uri: str, data: bytes) -> None:
+    @abstractmethod
+    def write(self, place: Address, data: bytes) -> None:
         """Create or replace a file, whole or not at all."""
-        ...
 
-    def replace(self, uri: str, data: bytes, expected: Version | None) -> None:
+    @abstractmethod
+    def replace(self, place: Address, data: bytes, expected: Version | None) -> None:
         """Write if the file still is `expected` (None: if there still is none); otherwise raise Conflict."""
-        ...
 
-    def list_files(self, uri: str) -> list[StoredFile]:
+    def check_swaps(self, place: Address) -> None:
+        """Make sure that `replace` below a folder or prefix can be relied on; the store may have to be asked."""
+        return  # known to be right
+
+    @abstractmethod
+    def list_files(self, place: Address) -> list[StoredFile]:
         """All files below, sorted by name."""
-        ...
 
 
-class Buckets(Store, Protocol):
-    """Objects, which are brought here and there in parallel."""
+class Buckets(Store):
+    """Objects, which are brought here and there in parallel. Prefixes have no slash at their ends."""
 
-    def is_file(self, uri: str) -> bool:
+    @abstractmethod
+    def is_file(self, place: Address) -> bool:
         """Whether there is a file."""
-        ...
 
-    def fetch(self, uri: str, files: Mapping[str, Path]) -> None:
-        """Download in parallel: name below `uri` ("" for `uri` itself) -> where to put it."""
-        ...
+    @abstractmethod
+    def fetch(self, place: Address, files: Mapping[str, Path]) -> None:
+        """Download in parallel: name below `place` ("" for `place` itself) -> where to put it."""
 
-    def send(self, uri: str, files: Mapping[str, Path]) -> None:
-        """Upload in parallel: name below `uri` -> what to put there."""
-        ...
-
-
-def address(uri: str) -> tuple[str, str]:
-    """Bucket, and the path within it without slashes at its ends.
-
-    Raises:
-        UserError: there is no bucket in `uri`.
-    """
-    scheme, _, rest = uri.partition("://")
-    bucket, _, path = rest.partition("/")
-    if not bucket:
-        raise UserError(f"{uri} names no bucket; expected {scheme}://bucket/prefix.")
-    return bucket, path.strip("/")
+    @abstractmethod
+    def send(self, place: Address, files: Mapping[str, Path]) -> None:
+        """Upload in parallel: name below `place` -> what to put there."""
 
 
 def below(path: str, name: str) -> str:
@@ -113,8 +106,8 @@ def below(path: str, name: str) -> str:
     return "/".join(part for part in (path, name) if part)
 
 
-def first_contact(uri: str, look: Callable[[], object]) -> None:
-    """Run `look`, which asks the bucket of `uri` for anything, and wait no longer than FIRST_CONTACT.
+def first_contact(place: Address, look: Callable[[], object]) -> None:
+    """Run `look`, which asks the bucket of `place` for anything, and wait no longer than FIRST_CONTACT.
 
     The libraries' own limits hold for one address and one read. Where a firewall drops packets, the
     name's lookup and a host of a dozen addresses add up to minutes.
@@ -125,7 +118,7 @@ def first_contact(uri: str, look: Callable[[], object]) -> None:
     try:
         answer_within(FIRST_CONTACT, look)
     except NoAnswer:
-        raise unreachable(uri, f"no answer within {FIRST_CONTACT:g} s") from None
+        raise unreachable(place, f"no answer within {FIRST_CONTACT:g} s") from None
 
 
 def answer_within(seconds: float, ask: Callable[[], T]) -> T:
@@ -146,22 +139,22 @@ def answer_within(seconds: float, ask: Callable[[], T]) -> T:
         pool.close()
 
 
-def missing(uri: str) -> UserError:
+def missing(place: Address) -> UserError:
     """For a bucket or object that is not there."""
-    return UserError(f"{uri} does not exist; check the bucket's name and the path within it.")
+    return UserError(f"{place} does not exist; check the bucket's name and the path within it.")
 
 
-def denied(uri: str) -> UserError:
+def denied(place: Address) -> UserError:
     """For an account that may not."""
     return UserError(
-        f"Access to {uri} was denied; give this account read (and, to publish, write) access "
-        f"to bucket {address(uri)[0]}."
+        f"Access to {place} was denied; give this account read (and, to publish, write) access "
+        f"to bucket {place.bucket}."
     )
 
 
-def unreachable(uri: str, why: str) -> UserError:
+def unreachable(place: Address, why: str) -> UserError:
     """For a store that does not answer, or only with errors of its own."""
     return UserError(
-        f"The bucket {address(uri)[0]} of {uri} cannot be reached ({why}); "
+        f"The bucket {place.bucket} of {place} cannot be reached ({why}); "
         "check the network and the bucket's name, then run again."
     )

@@ -18,7 +18,6 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from lesionflow import storage
 from lesionflow.errors import UserError
+from lesionflow.storage import Address, AnyAddress
 from lesionflow.training.history import EpochRow
 
 STATE = "state"
@@ -79,7 +79,7 @@ class Checkpoint:
         return max(scores.items(), key=lambda item: item[1], default=(0, -1.0))
 
 
-def save(place: str | Path, checkpoint: Checkpoint) -> None:
+def save(place: AnyAddress, checkpoint: Checkpoint) -> None:
     """Write `checkpoint`, replacing the last one in an instant.
 
     A store that fails for good costs a sentence in the log, not the training: the next epoch tries
@@ -110,7 +110,7 @@ def save(place: str | Path, checkpoint: Checkpoint) -> None:
         )
 
 
-def load(place: str | Path) -> Checkpoint | None:
+def load(place: AnyAddress) -> Checkpoint | None:
     """Read the checkpoint in `place`; None if there is none.
 
     Raises:
@@ -138,7 +138,7 @@ def load(place: str | Path) -> Checkpoint | None:
 
 
 @contextmanager
-def locked(place: str | Path) -> Generator[None]:
+def locked(place: AnyAddress) -> Generator[None]:
     """Hold a checkpoint folder for this process; the lock goes with the process, however that ends.
 
     A bucket has no locks and needs none here: two pods with the same key train the same thing to the
@@ -147,10 +147,11 @@ def locked(place: str | Path) -> Generator[None]:
     Raises:
         UserError: another process holds it.
     """
-    if storage.is_remote(str(place)):
+    address = Address.parse(place)
+    if address.is_remote:
         yield
         return
-    folder = storage.local_path(str(place))
+    folder = address.local
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -169,8 +170,8 @@ def _as_array(value: object) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(value).encode(), np.uint8)
 
 
-def _state(place: str | Path) -> str:
-    return storage.join(str(place), STATE)
+def _state(place: AnyAddress) -> Address:
+    return Address.parse(place) / STATE
 
 
 def key(inputs: Mapping[str, Any], *arrays: NDArray[Any]) -> str:

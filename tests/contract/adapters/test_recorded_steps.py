@@ -13,7 +13,8 @@ from recorded_steps import RECORDED, Chain, executor_input
 
 from lesionflow import storage
 from lesionflow.artifacts.images import read_metadata
-from lesionflow.artifacts.tables import probability_columns, read_table, score_columns, write_table
+from lesionflow.artifacts.table import write_table
+from lesionflow.artifacts.tables import Scores, probability_columns
 from lesionflow.taxonomy import HAM10000
 
 pytestmark = [
@@ -141,7 +142,7 @@ def test_pool_takes_lists_of_artifacts_as_the_others_take_one(chain: Chain):
     first = {name: chain.launcher.artifact({**like, "uri": uri}) for name, uri in origins.items()}
     second = {name: {**artifact, "uri": artifact["uri"] + "-of-a-test"} for name, artifact in first.items()}
     images = read_metadata(chain.ran["ingest"].paths["images"])
-    scores = read_table(chain.launcher.path(first["scores"]["uri"]), score_columns(HAM10000.codes))
+    scores = Scores.load(chain.launcher.path(first["scores"]["uri"]), HAM10000.codes)
     rest = images[~images["image_id"].isin(scores["image_id"])][["image_id", "lesion_id", "dx"]]
     guessed = rest.assign(predicted="nv", **dict.fromkeys(probability_columns(HAM10000.codes), np.float32(1 / 7)))
     write_table(guessed, chain.launcher.path(second["scores"]["uri"]))

@@ -192,7 +192,7 @@ def test_that_store_is_tried_where_its_address_is_known(seaweedfs: SeaweedFS, fi
 def test_a_registry_whose_store_ignores_conditions(
     s3_server: S3Server, find: Find, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lesionflow.storage.s3._conditional", set())
+    monkeypatch.setattr("lesionflow.storage.buckets.s3._conditional", set())
     s3_server.ignores_conditions = True
     finding = find(checks.registry, registry="s3://bucket/models")
     assert (finding.status, finding.hint) == (Status.CROSS, "upgrade it, or use another store"), finding

@@ -30,18 +30,18 @@ def test_the_layouts_that_there_are() -> None:
     assert list(layouts.layouts()) == ["isic_one_hot", "label_column"]
 
 
-def test_a_layout_is_added_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layout_is_added_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "clinic.py").write_text(ADDED)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "visits.csv").write_text("patient,picture,finding\np1,a.jpg,NV\np1,b,mel\np2,c,df\n")
-    monkeypatch.setattr(layouts, "__path__", [*layouts.__path__, str(tmp_path / "more")])
+    layouts.__path__.append(str(tmp_path / "more"))
     layouts.layouts.cache_clear()
     try:
         metadata = find_metadata(open_source(str(tmp_path / "data")), HAM10000)
         rows = parse_metadata(metadata).rows
     finally:
-        monkeypatch.undo()
+        layouts.__path__.remove(str(tmp_path / "more"))
         layouts.layouts.cache_clear()
     assert rows[["image_id", "lesion_id", "dx"]].to_numpy().tolist() == [
         ["a", "p1", "nv"],

@@ -24,7 +24,7 @@ from lesionflow.components.promote.promote import promote
 from lesionflow.errors import UserError
 from lesionflow.metrics.bootstrap import Metric
 from lesionflow.registry.champion import Standing, move_champion
-from lesionflow.registry.versions import champion_uri, fetch_model
+from lesionflow.registry.versions import champion_address, fetch_model
 from lesionflow.runtime.files import file_digest
 from lesionflow.taxonomy import HAM10000, ISIC2019
 
@@ -82,12 +82,12 @@ def publish(registry: str, number: int, value: float, metric: str = "macro_f1", 
         ),
         files=(),
     )
-    storage.write_bytes(storage.join(registry, "versions", version, "card.json"), card.text().encode())
+    storage.write_bytes(f"{registry}/versions/{version}/card.json", card.text().encode())
     return card
 
 
 def in_use(registry: str) -> str:
-    return champion_uri(registry).rsplit("/", 1)[1]
+    return champion_address(registry).name
 
 
 def compete(registry: str, values: list[float]) -> list[Standing]:
@@ -106,7 +106,7 @@ def compete(registry: str, values: list[float]) -> list[Standing]:
 def check_best_won(registry: str, values: list[float], standings: list[Standing]) -> None:
     best = max(range(len(values)), key=lambda index: values[index])
     assert in_use(registry) == version_name(best)
-    assert json.loads(storage.read_bytes(storage.join(registry, "champion.json")))["value"] == values[best]
+    assert json.loads(storage.read_bytes(f"{registry}/champion.json"))["value"] == values[best]
     assert standings[best].outcome == "promoted"
     assert {standing.outcome for standing in standings} <= {"promoted", "published"}
     for value, standing in zip(values, standings, strict=True):
@@ -182,7 +182,7 @@ def test_whole_promotions_at_once_leave_every_version_and_the_best_in_use(regist
 
     with ThreadPoolExecutor(len(candidates)) as pool:
         versions = list(pool.map(run, candidates))
-    assert champion_uri(registry) == versions[2]
+    assert str(champion_address(registry)) == versions[2]
     for version in versions:
         fetch_model(version, tmp_path / "fetched")  # checks that it is whole
     assert (fetch_model(registry, tmp_path / "best") / "report.html").read_text() == "<p>20</p>"
@@ -195,9 +195,9 @@ def test_a_pointer_moved_between_reading_and_writing_is_compared_again(
     move_champion(registry, good)
     read = storage.read_versioned
 
-    def slow(uri: str) -> Any:
+    def slow(uri: storage.AnyAddress) -> Any:
         found = read(uri)
-        if uri.endswith("champion.json"):  # only now another run comes by
+        if str(uri).endswith("champion.json"):  # only now another run comes by
             monkeypatch.setattr(storage, "read_versioned", read)
             move_champion(registry, best)
         return found
@@ -274,7 +274,7 @@ def test_a_model_of_other_classes_does_not_silently_take_over(registry: str) -> 
 
 @pytest.mark.parametrize("pointer", [b"{half", b"[]", b'{"version": "../elsewhere"}', b"\xff"])
 def test_a_pointer_that_names_no_version_is_replaced(registry: str, pointer: bytes) -> None:
-    storage.write_bytes(storage.join(registry, "champion.json"), pointer)
+    storage.write_bytes(f"{registry}/champion.json", pointer)
     standing = move_champion(registry, publish(registry, 1, 0.2))
     assert standing.outcome == "promoted"
     assert "cannot be used: its pointer names no version" in standing.reason
@@ -284,9 +284,9 @@ def test_a_pointer_that_names_no_version_is_replaced(registry: str, pointer: byt
 @pytest.mark.parametrize("card", [None, b"{half", b"[]", b'{"metrics": {"macro_f1": true}}'])
 def test_a_champion_that_is_not_complete_is_replaced(registry: str, card: bytes | None) -> None:
     pointer = json.dumps({"version": version_name(9), "value": 0.99}).encode()
-    storage.write_bytes(storage.join(registry, "champion.json"), pointer)
+    storage.write_bytes(f"{registry}/champion.json", pointer)
     if card is not None:
-        storage.write_bytes(storage.join(registry, "versions", version_name(9), "card.json"), card)
+        storage.write_bytes(f"{registry}/versions/{version_name(9)}/card.json", card)
     standing = move_champion(registry, publish(registry, 1, 0.2))
     assert "cannot be used: 20250131T120000Z-00000009 is not complete" in standing.reason
     assert in_use(registry) == version_name(1)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from lesionflow import storage
 from lesionflow.artifacts.summary import Summary
-from lesionflow.artifacts.tables import write_table
+from lesionflow.artifacts.table import write_table
 from lesionflow.artifacts.version_card import VersionCard
 from lesionflow.cli.main import app
 from lesionflow.errors import UserError

@@ -12,7 +12,6 @@ import pytest
 from judged import World, make_world, probabilities_for
 from typer.testing import CliRunner
 
-from lesionflow import storage
 from lesionflow.cli.main import app
 from lesionflow.components.promote.promote import promote
 from lesionflow.errors import UserError
@@ -73,7 +72,7 @@ def test_a_promoted_version_is_whole(version: Path):
 
 
 def test_of_a_registry_the_champion_is_checked_wherever_it_lies(world: World, anywhere: str):
-    registry = storage.join(anywhere, "registry")
+    registry = f"{anywhere}/registry"
     uri = _promote(world, registry)
 
     assert verify(registry) == verify(uri)

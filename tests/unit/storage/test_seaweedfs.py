@@ -11,7 +11,7 @@ from seaweedfs import SeaweedFS
 
 from lesionflow import storage
 from lesionflow.errors import UserError
-from lesionflow.storage import s3
+from lesionflow.storage import s3_connection as s3
 
 pytestmark = pytest.mark.slow  # stops and starts the store, and fills it
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_data import SIZE, Data, write_images
 
-from lesionflow.artifacts.tables import write_table
+from lesionflow.artifacts.table import write_table
 
 
 @pytest.fixture(scope="session")

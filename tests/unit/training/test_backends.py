@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from small_data import Data
 
-from lesionflow.artifacts.tables import write_table
+from lesionflow.artifacts.table import write_table
 from lesionflow.compat.keras_backend import Device
 from lesionflow.data.pixels import load_pixels
 from lesionflow.models.loaded_model import load_model

@@ -57,10 +57,10 @@ def test_the_newest_checkpoint_is_the_only_one(anywhere: str):
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty"])
 def test_a_damaged_checkpoint_is_noticed(anywhere: str, damage: str):
     save(anywhere, checkpoint())
-    data = bytearray(storage.read_bytes(storage.join(anywhere, "state")))
+    data = bytearray(storage.read_bytes(f"{anywhere}/state"))
     data[len(data) // 2] ^= 1
     broken = {"cut": data[: len(data) // 2], "bit": data, "empty": b""}[damage]
-    storage.write_bytes(storage.join(anywhere, "state"), bytes(broken))
+    storage.write_bytes(f"{anywhere}/state", bytes(broken))
     with pytest.raises(DamagedCheckpoint, match="SHA-256"):
         load(anywhere)
 

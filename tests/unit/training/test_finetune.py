@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from small_data import RECIPE, SIZE, Data
 
-from lesionflow.artifacts.tables import write_table
+from lesionflow.artifacts.table import write_table
 from lesionflow.artifacts.training_record import Rows, TrainingRecord
 from lesionflow.data.pixel_store import VARIABLE
 from lesionflow.data.pixels import load_pixels

@@ -6,10 +6,15 @@ from pathlib import Path
 from lesionflow import storage
 from lesionflow.data.synthetic.dataset import MARKER, METADATA, ZIPS, write_synthetic
 from lesionflow.errors import UserError
+from lesionflow.storage import Address, AnyAddress
 
 
 def write_synthetic_to_bucket(
-    uri: str, images: int = 700, size: tuple[int, int] = (200, 150), seed: int = 0, shuffle_labels: bool = False
+    place: AnyAddress,
+    images: int = 700,
+    size: tuple[int, int] = (200, 150),
+    seed: int = 0,
+    shuffle_labels: bool = False,
 ) -> dict[str, int]:
     """Write synthetic data below a prefix, as `write_synthetic` does into a folder.
 
@@ -17,7 +22,7 @@ def write_synthetic_to_bucket(
     takes them for a data set. So what an interrupted command left is no data set, and the next one replaces it.
 
     Args:
-        uri: gs:// or s3:// prefix; with nothing below it, or what an interrupted command left.
+        place: prefix in an object store; with nothing below it, or what an interrupted command left.
         images: and the rest as of `write_synthetic`.
         size: likewise.
         seed: likewise.
@@ -29,12 +34,13 @@ def write_synthetic_to_bucket(
     Raises:
         UserError: there is something else, the bucket cannot be reached or written, or a number is too small.
     """
-    there = {file.name for file in storage.list_files(uri)} if storage.exists(uri) else set[str]()
+    place = Address.parse(place)
+    there = {file.name for file in storage.list_files(place)} if storage.exists(place) else set[str]()
     if METADATA in there or not there <= {MARKER, *ZIPS}:
-        raise UserError(f"{uri} is not empty; give a new prefix for the synthetic data.")
+        raise UserError(f"{place} is not empty; give a new prefix for the synthetic data.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "data")
         counts = write_synthetic(folder, images, size, seed, shuffle_labels)
         for name in (MARKER, *ZIPS, METADATA):
-            storage.write_bytes(storage.join(uri, name), (folder / name).read_bytes())
+            storage.write_bytes(place / name, (folder / name).read_bytes())
     return counts

@@ -68,7 +68,7 @@ class ClusterSettings(BaseModel):
         """With https where no scheme is given, as kfp has it."""
         if not endpoint:
             return ""
-        parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
+        parts = urlsplit(endpoint if "//" in endpoint else f"https://{endpoint}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("expected an address such as https://kubeflow.example.com/pipeline")
         if "@" in parts.netloc:

@@ -17,6 +17,7 @@ from lesionflow.kubeflow.kube.cluster_access import Denied
 from lesionflow.kubeflow.kube.permissions import PERMISSIONS, who_grants
 from lesionflow.pipelines.training import define_training_pipeline
 from lesionflow.profile import ClusterProfile
+from lesionflow.storage import Address
 
 __all__ = ["PERMISSIONS", "Check", "checks_for", "examine"]
 
@@ -90,10 +91,19 @@ def pipeline_root(subject: Subject) -> Finding:
     root = config.get("defaultPipelineRoot")
     if not root:
         return findings.unchecked("none is set, so KFP's own object store, which only the cluster reaches")
-    elsewhere = root.startswith("minio://") or (root.startswith("s3://") and config.get("providers"))
-    if not root.startswith(("gs://", "s3://", "minio://")) or (elsewhere and not _led_elsewhere()):
+    if not _is_reached(root, bool(config.get("providers"))):
         return findings.unchecked(f"only the cluster knows how to reach {root}; set AWS_ENDPOINT_URL_S3 to try")
     return _writable(root)
+
+
+def _is_reached(root: str, provided: bool) -> bool:
+    """Whether this machine is led to the store of a root. `provided`: KFP's launcher is told what s3:// leads to."""
+    try:
+        address = Address.parse(root)
+    except UserError:
+        return False  # the launcher reads more schemes than we do
+    elsewhere = address.is_s3 and (provided or address.scheme != "s3")
+    return address.is_remote and (_led_elsewhere() or not elsewhere)
 
 
 def registry(subject: Subject) -> Finding:
@@ -111,13 +121,13 @@ def data(subject: Subject) -> Finding:
     """The images to train on can be read."""
     if not subject.data:
         return findings.skipped("give it with --data")
-    if not storage.is_remote(subject.data):
+    if not Address.parse(subject.data).is_remote:
         return _local(subject.data)
     if unreached := _only_pods_reach(subject.data, subject.profile):
         return unreached
     files = storage.list_files(subject.data)
     smallest = min(files, key=lambda file: file.size)
-    storage.read_bytes(storage.join(subject.data, smallest.name))
+    storage.read_bytes(Address.parse(subject.data) / smallest.name)
     return findings.fine(f"{subject.data}: {len(files):,} files, readable")
 
 
@@ -191,16 +201,16 @@ def _led_elsewhere() -> bool:
 
 def _only_pods_reach(uri: str, profile: ClusterProfile) -> Finding | None:
     """The finding on an address that leads the pods to a store of the cluster, and this machine to Amazon."""
-    if profile.object_store is None or _led_elsewhere() or not uri.startswith(("s3://", "minio://")):
+    if profile.object_store is None or _led_elsewhere() or not Address.parse(uri).is_s3:
         return None
     return findings.unchecked(f"only the pods reach {profile.object_store.endpoint}; set AWS_ENDPOINT_URL_S3 to try")
 
 
 def _writable(uri: str) -> Finding:
     """Write a small object and read it back. It stays: the next time it is replaced."""
-    if not storage.is_remote(uri):
+    if not Address.parse(uri).is_remote:
         return _local(uri)
-    probe = storage.join(uri, _PROBE)
+    probe = Address.parse(uri) / _PROBE
     storage.write_bytes(probe, b"lesionflow doctor was here")
     if storage.read_bytes(probe) != b"lesionflow doctor was here":
         return findings.cross(f"{uri} gives back something else than was written", "check the object store")

@@ -10,6 +10,7 @@ from lesionflow.kubeflow.doctor.store_service import host_and_port, service
 from lesionflow.kubeflow.doctor.subject import Subject
 from lesionflow.kubeflow.kube.cluster_access import Denied, Missing, call_kubernetes
 from lesionflow.kubeflow.kube.permissions import who_grants
+from lesionflow.storage import Address
 
 _BUCKET, _SHARED, _OWN = "mlpipeline", ("artifacts", "shared"), ("private", "private-artifacts")
 """What the Secret opens that KFP makes for a namespace: these folders of its bucket, the last two with its name."""
@@ -53,7 +54,7 @@ def _of_the_steps(subject: Subject) -> UsedStore | None:
     """What the steps' s3:// leads to; None if it is Amazon's, or no address is on it."""
     store = subject.profile.object_store
     given = [uri for uri in (subject.registry, subject.data) if uri]
-    if store is None or (given and not any(uri.startswith(("s3://", "minio://")) for uri in given)):
+    if store is None or (given and not any(Address.parse(uri).is_s3 for uri in given)):
         return None
     return UsedStore("the steps", "by `object_store` in the profile", store.endpoint, store.secret)
 

@@ -21,7 +21,7 @@ _ARCHIVE = "artifact-repositories"
 
 def host_and_port(store: UsedStore) -> tuple[str, int]:
     """Host and port of a store's endpoint, as in a URL or without a scheme."""
-    url = urlsplit(store.endpoint if "://" in store.endpoint else f"//{store.endpoint}")
+    url = urlsplit(store.endpoint if "//" in store.endpoint else f"//{store.endpoint}")
     return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
 
 

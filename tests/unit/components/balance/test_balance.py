@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lesionflow.artifacts.tables import BALANCED_COLUMNS, read_table, write_table
+from lesionflow.artifacts.table import write_table
+from lesionflow.artifacts.tables import Balanced
 from lesionflow.components.balance.balance import balance_table
 from lesionflow.data.balancing import STRATEGIES
 from lesionflow.data.balancing.effective_number import BETA
@@ -31,7 +32,7 @@ def write_train(folder: Path, counts: dict[str, int], fold: str = "train") -> Pa
 
 def balanced(folder: Path, counts: dict[str, int], strategy: str) -> pd.DataFrame:
     balance_table(write_train(folder, counts), folder / "out.parquet", folder / "out.html", strategy=strategy)
-    return read_table(folder / "out.parquet", BALANCED_COLUMNS)
+    return Balanced.load(folder / "out.parquet")
 
 
 def test_every_strategy_of_a_recipe_exists_and_no_other():

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from judged import make_model_folder, probabilities_for, write_evaluation
 
-from lesionflow.artifacts.tables import table_digest, write_table
+from lesionflow.artifacts.table import write_table
+from lesionflow.artifacts.tables import table_digest
 from lesionflow.components.evaluate import champion as module
 from lesionflow.components.evaluate.champion import compare_with_champion
 from lesionflow.components.promote.promote import promote

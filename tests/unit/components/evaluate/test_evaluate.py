@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from judged import OUTPUTS, make_world, probabilities_for, strict_json
 
-from lesionflow.artifacts.tables import write_table
+from lesionflow.artifacts.table import write_table
 from lesionflow.components.gate.gate import gate
 from lesionflow.errors import GateRefused, UserError
 from lesionflow.taxonomy import HAM10000

@@ -38,9 +38,10 @@ def test_a_copy_elsewhere_and_later_has_the_same_digest(source: str, tmp_path: P
     shutil.copytree(storage.download(source, tmp_path / "fetched"), copy)
     for path in copy.iterdir():
         os.utime(path, (1, 1))
-    if storage.is_remote(source):
+    remote = storage.Address.parse(source).is_remote
+    if remote:
         storage.upload_folder(copy, source + "-copy")
-    assert fingerprint(source + "-copy" if storage.is_remote(source) else str(copy)) == fingerprint(source)
+    assert fingerprint(source + "-copy" if remote else str(copy)) == fingerprint(source)
 
 
 @pytest.mark.parametrize("change", ["replaced", "added", "removed", "renamed", "metadata"])

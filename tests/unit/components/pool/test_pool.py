@@ -14,7 +14,8 @@ from sklearn import metrics
 
 from lesionflow.artifacts.evaluation import CrossValidation
 from lesionflow.artifacts.images import read_metadata
-from lesionflow.artifacts.tables import read_table, score_columns, write_table
+from lesionflow.artifacts.table import write_table
+from lesionflow.artifacts.tables import Scores
 from lesionflow.artifacts.training_record import Rows
 from lesionflow.components.gate.gate import gate
 from lesionflow.components.pool.pool import pool
@@ -141,7 +142,7 @@ def test_the_report_shows_every_fold_and_says_what_the_metrics_are(folds: Folds)
 
 
 def test_a_prediction_that_is_no_number_fails_the_method(folds: Folds):
-    table = read_table(folds.scores()[0], score_columns(HAM10000.codes))
+    table = Scores.load(folds.scores()[0], HAM10000.codes)
     table.loc[0, "p_mel"] = np.nan
     table.loc[0, "predicted"] = None
     write_table(table, folds.scores()[0])
@@ -167,7 +168,7 @@ def test_a_fold_that_comes_twice_is_refused(folds: Folds):
 
 
 def test_a_lesion_on_both_sides_is_refused(folds: Folds):
-    first, second = (read_table(path, score_columns(HAM10000.codes)) for path in folds.scores()[:2])
+    first, second = (Scores.load(path, HAM10000.codes) for path in folds.scores()[:2])
     first.loc[0, "lesion_id"] = second.loc[0, "lesion_id"]
     folds.change_scores(0, first)
     with pytest.raises(UserError, match=f"The lesion {second.loc[0, 'lesion_id']} is in 2 folds"):
@@ -182,7 +183,7 @@ def test_an_evaluation_is_that_of_its_scores_whatever_the_order(folds: Folds):
 
 
 def test_an_evaluation_of_other_images_is_refused(folds: Folds):
-    table = read_table(folds.scores()[0], score_columns(HAM10000.codes))
+    table = Scores.load(folds.scores()[0], HAM10000.codes)
     write_table(table.iloc[1:], folds.scores()[0])
     with pytest.raises(UserError, match=f"None of the evaluations is of the images in {folds.scores()[0]}"):
         folds.pool()

@@ -9,14 +9,14 @@ from judged import make_model_folder, strict_json, write_evaluation, write_split
 from lesionflow import storage
 from lesionflow.components.promote.promote import promote
 from lesionflow.errors import UserError
-from lesionflow.registry.versions import champion_uri, fetch_model
+from lesionflow.registry.versions import champion_address, fetch_model
 from lesionflow.runtime.files import file_digest
 
 
 @pytest.fixture
 def registry(anywhere):
     """An empty registry in a folder, and one in each kind of bucket."""
-    return storage.join(anywhere, "registry")
+    return f"{anywhere}/registry"
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_promoted_model_is_the_champion_and_comes_back_whole(registry, candida
 
     uri = promote(**given, registry=registry)
 
-    assert champion_uri(registry) == uri
+    assert str(champion_address(registry)) == uri
     folder = fetch_model(registry, tmp_path / "fetched")
     for file in ("model.keras", "labels.json", "history.csv", "training.json", "tensorboard/events"):
         assert (folder / file).read_bytes() == (given["model"] / file).read_bytes()
@@ -53,7 +53,7 @@ def test_a_promoted_model_is_the_champion_and_comes_back_whole(registry, candida
     assert evaluation["verdict"] == "passed"
     assert evaluation["data"]["fingerprint"] == "f1n9e2"
     assert evaluation["training"]["seed"] == 3
-    pointer = json.loads(storage.read_bytes(storage.join(registry, "champion.json")))
+    pointer = json.loads(storage.read_bytes(f"{registry}/champion.json"))
     assert pointer == {
         "version": uri.rsplit("/", 1)[1],
         "promoted_at": card["created"],
@@ -71,16 +71,16 @@ def test_promoting_the_champion_again_makes_no_second_version(registry, candidat
 
     assert promote(**given, registry=registry) == first
 
-    names = {file.name.split("/")[0] for file in storage.list_files(storage.join(registry, "versions"))}
+    names = {file.name.split("/")[0] for file in storage.list_files(f"{registry}/versions")}
     assert names == {first.rsplit("/", 1)[1]}
 
 
 def test_a_damaged_champion_pointer_is_replaced(registry, candidate):
-    storage.write_bytes(storage.join(registry, "champion.json"), b"{half")
+    storage.write_bytes(f"{registry}/champion.json", b"{half")
 
     uri = promote(**candidate("first"), registry=registry)
 
-    assert champion_uri(registry) == uri
+    assert str(champion_address(registry)) == uri
 
 
 def test_each_promotion_is_a_version_of_its_own_and_the_best_one_is_the_champion(registry, candidate, tmp_path):
@@ -88,7 +88,7 @@ def test_each_promotion_is_a_version_of_its_own_and_the_best_one_is_the_champion
     second = promote(**candidate("second", hits=9), registry=registry)
 
     assert first != second
-    assert champion_uri(registry) == second
+    assert str(champion_address(registry)) == second
     assert (fetch_model(first, tmp_path / "fetched") / "report.html").read_text() == "<p>first</p>"
 
 
@@ -132,7 +132,7 @@ def test_a_crash_leaves_the_old_champion_in_use_and_a_second_try_works(
         }
         patch.setattr(targets.get(moment, f"lesionflow.storage.{moment}"), crash)
         # A local registry is written without an upload, and the card of a version in a bucket by `write_bytes`.
-        if {"upload_folder": True, "write": False}.get(moment) in (None, storage.is_remote(registry)):
+        if {"upload_folder": True, "write": False}.get(moment) in (None, storage.Address.parse(registry).is_remote):
             with pytest.raises(_Crash):
                 promote(**new, registry=registry)
 
@@ -154,7 +154,7 @@ def test_an_upload_cut_off_half_way_does_not_count_as_a_version(bucket, candidat
     given = candidate("first")
 
     def cut_off(folder, uri):
-        storage.write_bytes(storage.join(uri, "model.keras"), Path(folder, "model.keras").read_bytes())
+        storage.write_bytes(f"{uri}/model.keras", Path(folder, "model.keras").read_bytes())
         raise _Crash
 
     with monkeypatch.context() as patch:
@@ -168,14 +168,14 @@ def test_an_upload_cut_off_half_way_does_not_count_as_a_version(bucket, candidat
     with pytest.raises(UserError, match="no champion"):
         fetch_model(registry, tmp_path / "fetched")
     uri = promote(**given, registry=registry)  # the same evaluation, but no version of it counts yet
-    assert champion_uri(registry) == uri
+    assert str(champion_address(registry)) == uri
 
 
 def test_a_worse_model_is_published_and_says_why_the_champion_stayed(registry, candidate, tmp_path, events, capsys):
     best = promote(**candidate("best", hits=10), registry=registry)
     worse = promote(**candidate("worse", hits=8), registry=registry)
 
-    assert champion_uri(registry) == best
+    assert str(champion_address(registry)) == best
     folder = fetch_model(worse, tmp_path / "fetched")
     assert (folder / "report.html").read_text() == "<p>worse</p>"
     name = best.rsplit("/", 1)[1]
@@ -203,7 +203,7 @@ def test_a_person_may_put_a_worse_model_in_use(registry, candidate, tmp_path, ev
     worse = promote(**given, registry=registry)
 
     assert promote(**given, registry=registry, replace_champion="always") == worse
-    assert champion_uri(registry) == worse
+    assert str(champion_address(registry)) == worse
     assert events()[-2]["event"] == "promoted"
     folder = fetch_model(registry, tmp_path / "fetched")
     assert strict_json(folder / "card.json")["promotion"]["replace_champion"] == "always"

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lesionflow.artifacts.images import SCHEMA, shard_name, write_taxonomy
-from lesionflow.artifacts.tables import SPLIT_COLUMNS, read_table
+from lesionflow.artifacts.tables import Split
 from lesionflow.components.split.split import SUBSETS, choose_subsets, split_images
 from lesionflow.data.splitting.assign import join_groups
 from lesionflow.data.splitting.leaks import SplitLeakError, check_no_leak
@@ -208,7 +208,7 @@ def test_tables_lie_on_disk_with_their_metrics(tmp_path: Path):
     images = write_images(tmp_path / "images", PLENTY)
     (tmp_path / "pairs.csv").write_text(f"{PLENTY['image_id'][0]},{PLENTY['image_id'][1]}\n")
     metrics = split_images(images, paths(tmp_path), seed=1, duplicate_pairs=str(tmp_path / "pairs.csv"))
-    tables = {fold: read_table(path, SPLIT_COLUMNS) for fold, path in paths(tmp_path).items()}
+    tables = {fold: Split.load(path) for fold, path in paths(tmp_path).items()}
     for fold, table in tables.items():
         assert (table["subset"] == fold).all()
         assert table["image_id"].is_monotonic_increasing
@@ -241,7 +241,7 @@ def test_pairs_that_were_found_are_kept_together_and_none_is_no_mistake(tmp_path
 
 def side_of(folder: Path) -> "pd.Series[str]":
     """The fold of each image, by the tables that were written."""
-    tables = [read_table(path, SPLIT_COLUMNS) for path in paths(folder).values()]
+    tables = [Split.load(path) for path in paths(folder).values()]
     return pd.concat(tables).set_index("image_id")["subset"].sort_index()
 
 

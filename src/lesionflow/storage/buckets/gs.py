@@ -10,41 +10,42 @@ from typing import Any
 from lesionflow.compat.process import look_for_googles_machines_once
 from lesionflow.errors import UserError
 from lesionflow.storage import store
-from lesionflow.storage.store import Conflict, StoredFile, Version, address, below
+from lesionflow.storage.address import Address
+from lesionflow.storage.store import Buckets, Conflict, StoredFile, Version, below
 
 _TIMEOUTS = (store.CONNECT_TIMEOUT, store.READ_TIMEOUT)
 
 
-class GoogleStorage:
+class GoogleStorage(Buckets):
     """See `Store`."""
 
-    def exists(self, uri: str) -> bool:
+    def exists(self, place: Address) -> bool:
         """Whether there is an object, or one below."""
-        if address(uri)[1] and self.is_file(uri):
+        if place.path and self.is_file(place):
             return True
-        with _bucket(uri) as (bucket, path):
+        with _bucket(place) as (bucket, path):
             return any(_list(bucket, path, max_results=1))
 
-    def is_file(self, uri: str) -> bool:
+    def is_file(self, place: Address) -> bool:
         """Whether there is an object."""
-        with _bucket(uri) as (bucket, path):
+        with _bucket(place) as (bucket, path):
             return bool(path) and bucket.blob(path).exists(timeout=_TIMEOUTS, retry=_retry())
 
-    def read(self, uri: str) -> bytes | None:
+    def read(self, place: Address) -> bytes | None:
         """The content; None if there is no object."""
         from google.api_core.exceptions import NotFound
 
-        with _bucket(uri) as (bucket, path):
+        with _bucket(place) as (bucket, path):
             try:
                 return bucket.blob(path).download_as_bytes(timeout=_TIMEOUTS, retry=_retry())
             except NotFound:
                 return None
 
-    def read_versioned(self, uri: str) -> tuple[bytes, Version] | None:
+    def read_versioned(self, place: Address) -> tuple[bytes, Version] | None:
         """The content and its generation; None if there is no object."""
         from google.api_core.exceptions import NotFound
 
-        with _bucket(uri) as (bucket, path):
+        with _bucket(place) as (bucket, path):
             while blob := bucket.get_blob(path, timeout=_TIMEOUTS, retry=_retry()):
                 version = Version(str(blob.generation))
                 try:
@@ -54,24 +55,24 @@ class GoogleStorage:
                     continue
         return None
 
-    def write(self, uri: str, data: bytes) -> None:
+    def write(self, place: Address, data: bytes) -> None:
         """Create or replace an object, whole or not at all."""
-        with _bucket(uri) as (bucket, path):
+        with _bucket(place) as (bucket, path):
             _upload(bucket.blob(path), data, None)
 
-    def replace(self, uri: str, data: bytes, expected: Version | None) -> None:
+    def replace(self, place: Address, data: bytes, expected: Version | None) -> None:
         """Write if the object's generation still is `expected`; 0 is that of an object that is not there."""
         from google.api_core.exceptions import PreconditionFailed
 
-        with _bucket(uri) as (bucket, path):
+        with _bucket(place) as (bucket, path):
             try:
                 _upload(bucket.blob(path), data, int(expected or 0))
             except PreconditionFailed:
-                raise Conflict(f"{uri} was changed by somebody else meanwhile") from None
+                raise Conflict(f"{place} was changed by somebody else meanwhile") from None
 
-    def list_files(self, uri: str) -> list[StoredFile]:
+    def list_files(self, place: Address) -> list[StoredFile]:
         """All objects below, sorted by name; empty if there are none."""
-        with _bucket(uri) as (bucket, path):
+        with _bucket(place) as (bucket, path):
             blobs = [blob for blob in _list(bucket, path) if not blob.name.endswith("/")]
         start = len(path) + 1 if path else 0
         return sorted(
@@ -79,11 +80,11 @@ class GoogleStorage:
             key=lambda file: file.name,
         )
 
-    def fetch(self, uri: str, files: Mapping[str, Path]) -> None:
+    def fetch(self, place: Address, files: Mapping[str, Path]) -> None:
         """Download in parallel."""
         from google.cloud.storage import transfer_manager
 
-        with _bucket(uri) as (bucket, path):
+        with _bucket(place) as (bucket, path):
             transfer_manager.download_many(
                 [(bucket.blob(below(path, name)), str(target)) for name, target in files.items()],
                 download_kwargs={"timeout": _TIMEOUTS, "retry": _retry()},
@@ -91,11 +92,11 @@ class GoogleStorage:
                 worker_type=transfer_manager.THREAD,
             )
 
-    def send(self, uri: str, files: Mapping[str, Path]) -> None:
+    def send(self, place: Address, files: Mapping[str, Path]) -> None:
         """Upload in parallel."""
         from google.cloud.storage import transfer_manager
 
-        with _bucket(uri) as (bucket, path):
+        with _bucket(place) as (bucket, path):
             transfer_manager.upload_many(
                 [(str(source), bucket.blob(below(path, name))) for name, source in files.items()],
                 upload_kwargs={"timeout": _TIMEOUTS, "retry": _retry()},
@@ -109,15 +110,14 @@ _answered: set[tuple[str | None, str]] = set()
 
 
 @contextmanager
-def _bucket(uri: str) -> Generator[tuple[Any, str]]:
-    """The bucket of `uri`, which does answer, and the path within; what goes wrong becomes one sentence."""
-    name, path = address(uri)
+def _bucket(place: Address) -> Generator[tuple[Any, str]]:
+    """The bucket of `place`, which does answer, and the path within; what goes wrong becomes one sentence."""
     emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-    with _explained(uri):
-        if (emulator, name) not in _answered:
-            store.first_contact(uri, lambda: _look(_client(emulator).bucket(name)))
-            _answered.add((emulator, name))
-        yield _client(emulator).bucket(name), path
+    with _explained(place):
+        if (emulator, place.bucket) not in _answered:
+            store.first_contact(place, lambda: _look(_client(emulator).bucket(place.bucket)))
+            _answered.add((emulator, place.bucket))
+        yield _client(emulator).bucket(place.bucket), place.path
 
 
 def _look(bucket: Any) -> None:
@@ -167,7 +167,7 @@ def _list(bucket: Any, path: str, max_results: int | None = None) -> Any:
 
 
 @contextmanager
-def _explained(uri: str) -> Generator[None]:
+def _explained(place: Address) -> Generator[None]:
     """Turn what the client raises about a bucket into one sentence."""
     import requests
     from google.api_core import exceptions as api
@@ -176,13 +176,16 @@ def _explained(uri: str) -> Generator[None]:
     try:
         yield
     except api.NotFound:
-        raise store.missing(uri) from None
+        raise store.missing(place) from None
     except (api.Forbidden, api.Unauthorized):
-        raise store.denied(uri) from None
+        raise store.denied(place) from None
     except auth.DefaultCredentialsError:
         raise UserError(
-            f"No Google credentials were found to read {uri}; run 'gcloud auth application-default login' "
+            f"No Google credentials were found to read {place}; run 'gcloud auth application-default login' "
             "or set GOOGLE_APPLICATION_CREDENTIALS."
         ) from None
     except (api.GoogleAPIError, auth.GoogleAuthError, requests.RequestException, ConnectionError) as error:
-        raise store.unreachable(uri, type(getattr(error, "cause", None) or error).__name__) from None
+        raise store.unreachable(place, type(getattr(error, "cause", None) or error).__name__) from None
+
+
+STORE = GoogleStorage()
