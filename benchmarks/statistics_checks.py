@@ -74,7 +74,7 @@ def truths() -> dict[str, float]:
     """The metrics on very many lesions."""
     big = simulate(np.random.default_rng(12345), TRUTH_LESIONS)[0]
     found = point_metrics(big.labels, big.probabilities, HAM10000.codes)
-    result = {name: metric.value for name, metric in found.averages.items()}
+    result: dict[str, float | None] = {name: metric.value for name, metric in found.averages.items()}
     result |= {
         f"{name}:{label}": found.per_class[label].metric(name).value
         for label in HAM10000.codes
@@ -86,7 +86,7 @@ def truths() -> dict[str, float]:
     malignant, score = _malignant(big)
     result["malignant auc"] = auc_metric(malignant, score, one).value
     result["malignant sensitivity"] = float((score >= THRESHOLD)[malignant].mean())
-    return result
+    return {name: value for name, value in result.items() if value is not None}
 
 
 def _malignant(images: Simulated) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -166,7 +166,10 @@ def thresholds(data_sets: int, seed: int) -> list[tuple[str, float, float, float
             (validation.labels, validation.probabilities), test.labels, test.probabilities,
             Bootstrap(test.lesion_ids, 0, 2, test.labels), taxonomy=HAM10000)["malignant"].points  # fmt: skip
         for point in points:
-            reached[point.target, point.at_least].append(point.test.metric(point.target).value)
+            value = point.test and point.test.metric(point.target).value
+            if value is None:
+                raise SystemExit(f"No {point.target} was reached: {point.reason}")
+            reached[point.target, point.at_least].append(value)
     return [(*key, float(np.mean(values)), float(np.std(values))) for key, values in reached.items()]
 
 

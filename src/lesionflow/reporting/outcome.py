@@ -62,6 +62,8 @@ def conclude(evaluation: E, truth: Indices, probabilities: Probabilities) -> Con
                 "folds": len(evaluation.folds),
                 "macro_f1_of_folds": [fold.macro_f1.value for fold in evaluation.folds],
             }
+        case _:
+            raise TypeError(f"{type(evaluation).__name__} is no kind of evaluation that is concluded from")
     return Conclusion(
         evaluation=evaluation,
         headline={name: metric.value for name, metric in measured.averages.items() if metric.value is not None},

@@ -11,6 +11,7 @@ from judged import make_world, probabilities_for
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesionflow.artifacts.evaluation import Strongest
 from lesionflow.reporting.attention import GRID, occlusion_maps
 from lesionflow.reporting.examples import format_sure, pick_examples
 from lesionflow.taxonomy import HAM10000, Taxonomy
@@ -79,7 +80,7 @@ def test_the_gallery_names_and_lights_the_place(tmp_path, row, column, words):
     assert example.strongest
     assert example.strongest.place == words
     assert example.strongest.covered < 0.2
-    assert example.facts()["strongest"] == {"place": words, "covered": example.strongest.covered}
+    assert example.facts().strongest == Strongest(place=words, covered=example.strongest.covered)
     assert example.spotlight
     lit = np.asarray(_image(example.spotlight).resize((SIZE, SIZE)).convert("L"), float)
     assert lit.max() > 200
