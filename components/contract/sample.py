@@ -8,12 +8,14 @@ import numpy as np
 from PIL import Image
 
 from lesionflow import storage
+from lesionflow.artifacts.evaluation import CrossValidation, TestedData
+from lesionflow.artifacts.training_record import SharedTraining
 from lesionflow.data.source import SYNTHETIC_MARKER
 from lesionflow.metrics.classification import classification_metrics
 from lesionflow.policy import floor
-from lesionflow.runtime.files import write_json
+from lesionflow.runtime.provenance import provenance
 from lesionflow.taxonomy import HAM10000
-from lesionflow.verdict import judge
+from lesionflow.verdict import Evidence, judge
 
 LESIONS = 4
 """Of each class, one image each: one more than the folds of a split."""
@@ -48,12 +50,29 @@ def write_evaluation(path: str | Path) -> None:
     truth = np.arange(len(HAM10000.codes)).repeat(2)
     probabilities = np.full((len(truth), len(HAM10000.codes)), 0.1 / (len(HAM10000.codes) - 1))
     probabilities[:, 0] = 0.9
-    measured = {
-        "taxonomy": HAM10000.model_dump(mode="json"),
-        "metrics": classification_metrics(truth, probabilities, HAM10000.codes),
-    }
-    verdict = judge(measured, floor("macro_f1", 0.7))
-    write_json(Path(path), {"verdict": verdict.verdict, "gate": verdict.section(), **measured})
+    metrics = classification_metrics(truth, probabilities, HAM10000.codes)
+    verdict = judge(Evidence(taxonomy=HAM10000, metrics=metrics), floor("macro_f1", 0.7))
+    CrossValidation(
+        verdict=verdict.word,
+        gate=verdict,
+        taxonomy=HAM10000,
+        metrics=metrics,
+        method="answers of no model",
+        folds=(),
+        spread=None,
+        data=TestedData(
+            source=None,
+            synthetic=True,
+            fingerprint=None,
+            test_set="",
+            counts={"test": dict.fromkeys(HAM10000.codes, 2)},
+            lesions={"test": len(truth)},
+        ),
+        training=SharedTraining(),
+        provenance=provenance(),
+        seed=0,
+        artifacts={},
+    ).write(path)
 
 
 def _picture(index: int) -> bytes:
