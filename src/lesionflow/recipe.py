@@ -10,7 +10,8 @@ from lesionflow.runtime.discover import module_names
 from lesionflow.settings_text import read_settings, wrong_fields
 
 if TYPE_CHECKING:
-    BackboneName = BalanceName = str
+    BackboneName = str
+    BalanceName = str
 else:
     # Not imported: else every step that reads a recipe would depend on Keras, by its digest.
     BackboneName = Literal[*module_names("lesionflow.models.backbones")]
