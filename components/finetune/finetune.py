@@ -121,9 +121,9 @@ class _Step:
     ) -> Finetuned:
         """Decode, build, train and write."""
         recipe = self.recipe
-        decoding = decode_beside(images, train, validation, recipe.decode_size, self.taxonomy)
         pretrained = TrainingRecord.load(Path(start, TRAINING)).pretrained if start else weights != "none"
         prepare_for(recipe.batch_size, whole=not pretrained)  # from random weights the normalization trains
+        decoding = decode_beside(images, train, validation, recipe.decode_size, self.taxonomy)  # its threads are here
         make_deterministic(self.seed)
         with training_devices(recipe.batch_size) as chosen:
             core = self._core()

@@ -21,11 +21,28 @@ class Device:
     """CUDA compute capability; None for what is no NVIDIA GPU."""
 
 
+_SET_BY_IMPORTS = {
+    "ENABLE_RUNTIME_UPTIME_TELEMETRY": "1",  # tensorflow
+    "TF2_BEHAVIOR": "1",  # tensorflow
+    "TPU_ML_PLATFORM": "Tensorflow",  # tensorflow
+    "TPU_ML_PLATFORM_VERSION": "",  # tensorflow, its version
+    "HDF5_PLUGIN_PATH": "disable",  # tensorflow
+    "TPU_SKIP_MDS_QUERY": "1",  # jax
+    "LD_LIBRARY_PATH": "",  # cv2, which puts a folder before what is there
+    "KMP_DUPLICATE_LIB_OK": "True",  # scikit-learn
+}
+"""What `import keras` puts into the environment with all that it imports, as it stands there afterwards."""
+
+
 def prepare(shards: int = 1) -> None:
     """Set what a backend reads from the environment as it starts; call before the first `import keras`.
 
     Both backends would start a thread for each core of the machine, however few of them this
     container may use.
+
+    What the imports will set is set here already. A new variable makes the C library move its list of them, and a
+    thread that reads the list just then reads freed memory: libjpeg-turbo does in each new thread that decodes, and
+    decoding goes on beside the imports (libjpeg-turbo issue 649; glibc frees old lists up to 2.40).
 
     Args:
         shards: into which each batch will be divided on TensorFlow, see `models.acceleration`; they share
@@ -38,6 +55,11 @@ def prepare(shards: int = 1) -> None:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // shards)))
     for variable in ("TF_NUM_INTEROP_THREADS", "PJRT_NPROC"):  # the last is JAX's
         os.environ.setdefault(variable, str(cores))
+    for variable, value in _SET_BY_IMPORTS.items():
+        os.environ.setdefault(variable, value)
+    # Keras sets it before it imports JAX, so that a TensorFlow beside it leaves the GPU's memory alone.
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 
 def _cores() -> int:

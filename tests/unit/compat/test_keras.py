@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import os
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pytest
 
 from lesionflow.compat.keras_backend import prepare
 
@@ -106,3 +108,34 @@ def test_keras_still_warns_in_the_words_that_we_know_when_layers_keep_their_weig
     assert any(known in words for known in ("Skipping", "could not be loaded", "not found")), (
         f"{SEE} compat/keras_loading.py: instead Keras said {words!r}."
     )
+
+
+IMPORTING = """
+import os, sys
+from lesionflow.compat.keras_backend import prepare
+prepare()
+new = []
+def hear(event, given):
+    if event == "os.putenv" and os.fsdecode(given[0]) not in os.environ:
+        new.append(os.fsdecode(given[0]))
+sys.addaudithook(hear)
+import keras
+print(new)
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_importing_keras_beside_threads_that_decode_adds_nothing_to_the_environment(backend: str):
+    """Images are decoded beside the import, and a variable that is new then can end the process by SIGSEGV."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "TPU_", "TF2_"))}
+    for name in ("ENABLE_RUNTIME_UPTIME_TELEMETRY", "HDF5_PLUGIN_PATH", "LD_LIBRARY_PATH", "KMP_DUPLICATE_LIB_OK"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING],
+        env={**environment, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    added = done.stdout.splitlines()[-1]
+    assert added == "[]", f"{SEE} `_SET_BY_IMPORTS` in compat/keras_backend.py: {added} are new."
