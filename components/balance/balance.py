@@ -17,7 +17,7 @@ from lesionflow.runtime.progress import report
 
 
 @dataclass(frozen=True)
-class Balanced:
+class BalanceFacts:
     """What balancing did; the metadata of the balanced table."""
 
     strategy: str
@@ -29,7 +29,7 @@ class Balanced:
 
 def balance_table(
     train: str | Path, balanced: str | Path, picture: str | Path, *, recipe: str = "published", strategy: str = ""
-) -> Balanced:
+) -> BalanceFacts:
     """Write the training table with `weight` and `sampling_weight` per row, and a page that shows what changed.
 
     Args:
@@ -60,7 +60,7 @@ def balance_table(
     counted = {str(label): round(float(after[label]), 1) for label in before.index}
     write_text(picture, _draw_page(strategy, images, counted))
     report("headline", text=f"{strategy}, largest to smallest class {_ratio(before)} → {_ratio(after)}")
-    return Balanced(strategy, images, counted)
+    return BalanceFacts(strategy, images, counted)
 
 
 def _ratio(sizes: "pd.Series[Any]") -> str:

@@ -13,7 +13,14 @@ import pyarrow as pa
 from lesionflow.artifacts.images import read_images, read_metadata
 from lesionflow.components.duplicates.sheet import render_sheet
 from lesionflow.data.near_duplicates.alignment import Alignment, Overlay, confirm, lay
-from lesionflow.data.near_duplicates.features import Features, Gray, decode, detect, map_on_all_cores, one_thread_each
+from lesionflow.data.near_duplicates.features import (
+    Features,
+    Gray,
+    decode_to_match,
+    detect,
+    map_on_all_cores,
+    one_thread_each,
+)
 from lesionflow.data.near_duplicates.shortlist import shortlist
 from lesionflow.data.near_duplicates.store import FeatureStore, GrayStore, Ints
 from lesionflow.errors import UserError
@@ -138,7 +145,7 @@ def _detect(images: str | Path, image_ids: Sequence[str]) -> FeatureStore:
     store = FeatureStore(len(numbers))
 
     def one(item: tuple[str, bytes]) -> tuple[int, Gray, Features]:
-        gray = decode(item[1], item[0])
+        gray = decode_to_match(item[1], item[0])
         return numbers[item[0]], gray, detect(gray)
 
     found = map_on_all_cores(one, _encoded(images, image_ids))
@@ -176,7 +183,7 @@ def _confirm(
     numbers = {image_ids[image]: image for image in wanted}
 
     def gray(item: tuple[str, bytes]) -> tuple[int, Gray]:
-        return numbers[item[0]], decode(item[1], item[0])
+        return numbers[item[0]], decode_to_match(item[1], item[0])
 
     grays = GrayStore(wanted, shapes, map_on_all_cores(gray, _encoded(images, numbers)))
 

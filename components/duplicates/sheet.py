@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesionflow.artifacts.images import read_images
-from lesionflow.data.near_duplicates.features import decode
+from lesionflow.data.near_duplicates.features import decode_to_match
 from lesionflow.reporting.page import load_template, render_page
 
 _MOST = 300  # pairs with pictures; a page with more would be too large for a browser
@@ -24,7 +24,7 @@ _STYLE = """
 
 
 @dataclass(frozen=True)
-class Picture:
+class PairPicture:
     """A row of the table and its three pictures, as data URIs."""
 
     row: Any
@@ -50,7 +50,7 @@ def render_sheet(
     """
     shown = table.head(_MOST)
     wanted = {*shown["image_id_1"], *shown["image_id_2"]}
-    pixels = {name: decode(encoded, name, colour=True) for name, encoded in read_images(images, wanted)}
+    pixels = {name: decode_to_match(encoded, name, colour=True) for name, encoded in read_images(images, wanted)}
     pictures = [
         _picture(row, pixels[str(row.image_id_1)], pixels[str(row.image_id_2)], transform)
         for row, transform in zip(shown.itertuples(), transforms, strict=False)
@@ -60,11 +60,11 @@ def render_sheet(
     return render_page("lesionflow: near-duplicate images", body, _STYLE)
 
 
-def _picture(row: Any, one: NDArray[np.uint8], other: NDArray[np.uint8], transform: NDArray[np.float64]) -> Picture:
+def _picture(row: Any, one: NDArray[np.uint8], other: NDArray[np.uint8], transform: NDArray[np.float64]) -> PairPicture:
     import cv2
 
     laid = cv2.warpAffine(one, transform, (other.shape[1], other.shape[0]), borderValue=(128, 128, 128))
-    return Picture(row, _uri(one), _uri(other), _uri(np.asarray(laid, np.uint8)))
+    return PairPicture(row, _uri(one), _uri(other), _uri(np.asarray(laid, np.uint8)))
 
 
 def _uri(pixels: NDArray[np.uint8]) -> str:

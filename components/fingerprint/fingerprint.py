@@ -13,7 +13,7 @@ from lesionflow import storage
 from lesionflow.data.entry import Entry
 from lesionflow.data.image_kind import ENDINGS_TEXT
 from lesionflow.data.metadata import NoMetadata, find_metadata
-from lesionflow.data.source import Source, content_digest, open_source
+from lesionflow.data.source import Source, entry_digest, open_source
 from lesionflow.errors import UserError
 from lesionflow.runtime.progress import report
 from lesionflow.taxonomy import HAM10000, Taxonomy, load_taxonomy
@@ -61,7 +61,7 @@ def fingerprint(
         listing = [
             (entry.name, entry.size, digest)
             for entry, digest in zip(
-                _listed(found), pool.map(partial(content_digest, found), _listed(found)), strict=True
+                _listed(found), pool.map(partial(entry_digest, found), _listed(found)), strict=True
             )
         ]
     content = {"inputs": inputs, "metadata": _metadata(found, classes), "images": listing, "synthetic": found.synthetic}

@@ -38,7 +38,7 @@ def main() -> None:
     for name, run in settings["runs"].items():
         chosen = Plan(tuple(map(Device, run.pop("devices", []))), run.pop("precision", "float32"))
         gpus = [Device("gpu:0")] if run.pop("xla", False) else []
-        device_plan.plan = lambda *_, chosen=chosen: chosen
+        device_plan.plan_devices = lambda *_, chosen=chosen: chosen
         keras_backend.gpus = lambda gpus=gpus: gpus
         model = Path(settings["folder"], name)
         data.finetune(model, **run)

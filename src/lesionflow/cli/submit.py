@@ -56,7 +56,7 @@ def submit(
     verbose: Annotated[bool, typer.Option("--verbose", help="Say why nothing is known of waiting pods.")] = False,
 ) -> None:
     """Run the pipeline on a Kubeflow cluster."""
-    from lesionflow.kubeflow.submission import prepare
+    from lesionflow.kubeflow.submission import prepare_submission
     from lesionflow.kubeflow.values import checked_parameters
     from lesionflow.policy import choose_policy
     from lesionflow.profile import load_profile
@@ -72,7 +72,7 @@ def submit(
     }
     gate = choose_policy(policy, metric, min_f1, folds)
     parameters = checked_parameters(values, recipe, gate, load_taxonomy(taxonomy), folds, registry, fixed_test)
-    submission = prepare(
+    submission = prepare_submission(
         load_profile(profile), parameters, settings.experiment, run_name, service_account, pipeline_root, folds
     )
     console = Console(file=sys.stdout)

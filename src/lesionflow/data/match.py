@@ -7,7 +7,7 @@ import pandas as pd
 
 from lesionflow.data.entry import Entry
 from lesionflow.data.metadata import Parsed, Rejected
-from lesionflow.data.source import Source, content_digest
+from lesionflow.data.source import Source, entry_digest
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def match_images(source: Source, metadata: Parsed, metadata_name: str) -> Matche
         files = found.get(image_id, [])
         if not files:
             rejected.append(Rejected(image_id, metadata_name, "row without an image: no file of that name"))
-        elif len(files) > 1 and len({content_digest(source, file) for file in files}) > 1:
+        elif len(files) > 1 and len({entry_digest(source, file) for file in files}) > 1:
             names = " and ".join(file.name for file in files)
             rejected.append(Rejected(image_id, names, f"conflicting images: {len(files)} files that are not the same"))
         else:

@@ -155,7 +155,7 @@ def read(source: Source, entry: Entry) -> bytes:
         raise UserError(f"{entry.name} in {source.address} cannot be read ({error}); download the zip again.") from None
 
 
-def content_digest(source: Source, entry: Entry) -> str:
+def entry_digest(source: Source, entry: Entry) -> str:
     """The digest of a file's content, read if it is not known; a loose file's is that of the same file in a zip.
 
     Raises:

@@ -42,7 +42,7 @@ class Submission:
     """Where the pods' s3:// leads; None for Amazon's."""
 
 
-def prepare(
+def prepare_submission(
     profile: ClusterProfile,
     parameters: Mapping[str, Any],
     experiment: str,

@@ -96,7 +96,7 @@ def ask(columns: Sequence[int], labels: Indices, probabilities: Probabilities) -
     return np.isin(labels, columns), probabilities[:, columns].astype(np.float64).sum(axis=1)
 
 
-def choose_threshold(positive: NDArray[np.bool_], scores: NDArray[np.float64], target: str, least: float) -> float:
+def threshold_at(positive: NDArray[np.bool_], scores: NDArray[np.float64], target: str, least: float) -> float:
     """The threshold at which `target` is at least `least`, and the other rate as high as that allows.
 
     Args:
@@ -173,7 +173,7 @@ def _point(
     if truth.all() or not truth.any():
         reason = f"The validation images are all {'positive' if truth.all() else 'negative'}."
         return ChosenPoint(target=target, at_least=least, reason=reason)
-    threshold = choose_threshold(truth, validation_scores, target, least)
+    threshold = threshold_at(truth, validation_scores, target, least)
     if not np.isfinite(threshold):
         reason = "No threshold is specific enough on the validation images."
         return ChosenPoint(target=target, at_least=least, reason=reason)

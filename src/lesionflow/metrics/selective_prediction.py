@@ -58,7 +58,7 @@ class Abstention(Part):
     curve: Curve | None = None
 
 
-def choose_threshold(right: NDArray[np.bool_], confidence: NDArray[np.float64]) -> float | None:
+def abstention_threshold(right: NDArray[np.bool_], confidence: NDArray[np.float64]) -> float | None:
     """The lowest confidence at which the kept images have at most half of the overall error rate.
 
     Args:
@@ -116,7 +116,7 @@ def _suggestion(
     if errors < LEAST_ERRORS:
         reason = f"Only {errors} validation images are misjudged; to choose a threshold takes {LEAST_ERRORS} or more."
         return None, None, reason
-    threshold = choose_threshold(right, confidence)
+    threshold = abstention_threshold(right, confidence)
     if threshold is None:
         return None, None, "No threshold halves the error rate of the validation images."
     kept = confidence >= threshold

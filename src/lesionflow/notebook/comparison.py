@@ -6,7 +6,7 @@ from pathlib import Path
 from lesionflow.metrics.classification import AVERAGES
 from lesionflow.notebook.evaluation import Evaluated
 from lesionflow.notebook.markup import table
-from lesionflow.registry.compare import Comparison, metrics_of
+from lesionflow.registry.compare import Comparison, compared_metrics
 from lesionflow.registry.compare import compare as compare_places
 from lesionflow.runtime.metric_text import format_metric
 
@@ -32,7 +32,7 @@ class Compared:
     def _rows(self) -> list[tuple[str, ...]]:
         found = self.comparison
         rows: list[tuple[str, ...]] = []
-        for name in metrics_of(found.runs[0].codes):
+        for name in compared_metrics(found.runs[0].codes):
             cells = [format_metric(found.metrics[0][name])]
             for metrics, differences in zip(found.metrics[1:], found.differences, strict=True):
                 difference = differences[name]

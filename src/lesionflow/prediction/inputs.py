@@ -25,7 +25,7 @@ _ZIP = ".zip"
 
 
 @dataclass(frozen=True)
-class Picture:
+class InputImage:
     """An image to classify."""
 
     image_id: str
@@ -89,20 +89,20 @@ class PredictionInputs:
         lines = (f"{picture.address}\0{picture.state}\0" for picture in self.pictures)
         return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
-    def _found(self, place: Address) -> list[Picture]:
+    def _found(self, place: Address) -> list[InputImage]:
         if place.is_remote:
             if place.suffix == _ZIP:
                 return self._of_zip(place)
             if place.suffix in IMAGE_ENDINGS and (found := storage.read_versioned(place)):
                 stem = PurePosixPath(place.name).stem
-                return [Picture(stem, place, str(found[1]), partial(storage.read_bytes, place))]
+                return [InputImage(stem, place, str(found[1]), partial(storage.read_bytes, place))]
         elif place.local.is_file():
             return self._of_zip(place) if place.suffix == _ZIP else [_of_file(place.local)]
         elif not place.local.is_dir():
             raise UserError(f"There is no image, zip or folder {place}.")
         return self._of_folder(place)
 
-    def _of_folder(self, place: Address) -> list[Picture]:
+    def _of_folder(self, place: Address) -> list[InputImage]:
         source = open_source(place)
         self.notes += source.notes(tables=False)
         found = [self._of_entry(source, entry) for entry in source.images]
@@ -113,7 +113,7 @@ class PredictionInputs:
             raise UserError(f"There are no images below {place}; expected files ending in {ENDINGS_TEXT}, or zips.")
         return sorted(found, key=lambda picture: str(picture.address))
 
-    def _of_zip(self, place: Address) -> list[Picture]:
+    def _of_zip(self, place: Address) -> list[InputImage]:
         """Through a folder that holds nothing else, so that `open_source` does its checks on this zip alone."""
         folder = Path(tempfile.mkdtemp(dir=self._scratch))
         path = storage.download(place, folder)
@@ -126,13 +126,13 @@ class PredictionInputs:
             raise UserError(f"There are no images in {place}; expected files ending in {ENDINGS_TEXT}.")
         return sorted(found, key=lambda picture: str(picture.address))
 
-    def _of_entry(self, source: Source, entry: Entry) -> Picture:
+    def _of_entry(self, source: Source, entry: Entry) -> InputImage:
         address, where = source.address / entry.name, source.root / entry.path
         if entry.member:
             archive = self._archive(where.local)
-            return Picture(entry.stem, address, f"{entry.size} {entry.digest}", partial(archive.read, entry.member))
+            return InputImage(entry.stem, address, f"{entry.size} {entry.digest}", partial(archive.read, entry.member))
         if where.is_remote:
-            return Picture(entry.stem, address, f"{entry.size} {entry.digest}", partial(storage.read_bytes, where))
+            return InputImage(entry.stem, address, f"{entry.size} {entry.digest}", partial(storage.read_bytes, where))
         return _of_file(where.local)
 
     def _archive(self, path: Path) -> zipfile.ZipFile:
@@ -142,18 +142,20 @@ class PredictionInputs:
         return self._archives[path]
 
 
-def _of_file(path: Path) -> Picture:
+def _of_file(path: Path) -> InputImage:
     status = path.stat()
-    return Picture(path.stem, Address.parse(path), f"{status.st_size} {status.st_mtime_ns}", partial(read_file, path))
+    return InputImage(
+        path.stem, Address.parse(path), f"{status.st_size} {status.st_mtime_ns}", partial(read_file, path)
+    )
 
 
-def _distinct(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
+def _distinct(pictures: Iterable[InputImage]) -> tuple[InputImage, ...]:
     """Each image once, although it was named twice.
 
     Raises:
         UserError: two have the same id, or there are none.
     """
-    by_id: dict[str, Picture] = {}
+    by_id: dict[str, InputImage] = {}
     seen: set[Address] = set()
     for picture in pictures:
         place = picture.address

@@ -19,7 +19,7 @@ from lesionflow.data.pixels import Pixels, decode
 from lesionflow.errors import UserError
 from lesionflow.metrics.calibration import scale
 from lesionflow.models.loaded_model import LoadedModel, load_model
-from lesionflow.prediction.inputs import Picture, PredictionInputs
+from lesionflow.prediction.inputs import InputImage, PredictionInputs
 from lesionflow.prediction.table import PredictionTable, Row, columns_of
 from lesionflow.registry.versions import fetch_model
 from lesionflow.runtime.files import file_digest
@@ -116,7 +116,7 @@ def _made_from(folder: Path, calibration: Calibration, columns: Sequence[str], i
     return {"key": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), **content}
 
 
-def _classified(folder: Path, calibration: Calibration, pictures: Sequence[Picture]) -> Iterator[list[Row]]:
+def _classified(folder: Path, calibration: Calibration, pictures: Sequence[InputImage]) -> Iterator[list[Row]]:
     """The rows of one batch after the other; the next one is decoded meanwhile, so two are in memory."""
     if not pictures:
         return
@@ -135,11 +135,11 @@ def _classified(folder: Path, calibration: Calibration, pictures: Sequence[Pictu
             pool.shutdown(wait=False, cancel_futures=True)  # a failed or interrupted command ends at once
 
 
-def _submit(pool: ThreadPoolExecutor, batch: Sequence[Picture], size: int) -> list[Future[Pixels | str]]:
+def _submit(pool: ThreadPoolExecutor, batch: Sequence[InputImage], size: int) -> list[Future[Pixels | str]]:
     return [pool.submit(_decoded, picture, size) for picture in batch]
 
 
-def _decoded(picture: Picture, size: int) -> Pixels | str:
+def _decoded(picture: InputImage, size: int) -> Pixels | str:
     """RGB, shape (size, size, 3); or why the image cannot be read."""
     try:
         return decode(picture.read(), size)
@@ -148,7 +148,7 @@ def _decoded(picture: Picture, size: int) -> Pixels | str:
 
 
 def _rows(
-    batch: Sequence[Picture], decoded: Sequence[Pixels | str], model: LoadedModel, calibration: Calibration
+    batch: Sequence[InputImage], decoded: Sequence[Pixels | str], model: LoadedModel, calibration: Calibration
 ) -> list[Row]:
     whole = [pixels for pixels in decoded if not isinstance(pixels, str)]
     probabilities = model.predict(np.stack(whole)) if whole else np.empty((0, len(model.labels)), np.float32)
@@ -162,7 +162,7 @@ def _rows(
     ]
 
 
-def _row(picture: Picture, probabilities: np.ndarray, model: LoadedModel, calibration: Calibration) -> Row:
+def _row(picture: InputImage, probabilities: np.ndarray, model: LoadedModel, calibration: Calibration) -> Row:
     abstain = ""
     if calibration.abstain_below is not None:
         abstain = "true" if probabilities.max() < calibration.abstain_below else "false"
@@ -170,5 +170,5 @@ def _row(picture: Picture, probabilities: np.ndarray, model: LoadedModel, calibr
     return [picture.image_id, *metrics, model.labels[int(probabilities.argmax())], abstain, ""]
 
 
-def _unread(picture: Picture, reason: str, model: LoadedModel) -> Row:
+def _unread(picture: InputImage, reason: str, model: LoadedModel) -> Row:
     return [picture.image_id, *[""] * (len(columns_of(model.labels)) - 2), reason]

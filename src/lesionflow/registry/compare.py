@@ -23,7 +23,7 @@ from lesionflow.storage import Address, AnyAddress
 from lesionflow.verdict import Word
 
 
-def metrics_of(codes: Sequence[str]) -> tuple[str, ...]:
+def compared_metrics(codes: Sequence[str]) -> tuple[str, ...]:
     """What is compared: the averages, and the recall of each class."""
     return (*AVERAGES, *(f"recall:{code}" for code in codes))
 
@@ -51,7 +51,7 @@ class Comparison:
     images: int
     lesions: int
     metrics: tuple[dict[str, float | None], ...]
-    """Of each run: `metrics_of` its classes on those images."""
+    """Of each run: the `compared_metrics` of its classes on those images."""
     differences: tuple[dict[str, Difference], ...]
     """Of each run but the first: it minus the first."""
     changed: dict[str, list[str]]
@@ -132,7 +132,13 @@ def compare(places: Sequence[AnyAddress]) -> Comparison:
         tuple(_metrics(labels, given, first.codes) for given in probabilities),
         tuple(
             paired_differences(
-                labels, given, probabilities[0], lesion_ids, first.seed, first.codes, names=metrics_of(first.codes)
+                labels,
+                given,
+                probabilities[0],
+                lesion_ids,
+                first.seed,
+                first.codes,
+                names=compared_metrics(first.codes),
             )
             for given in probabilities[1:]
         ),

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lesionflow.metrics.classification import AVERAGES
-from lesionflow.registry.compare import Comparison, metrics_of
+from lesionflow.registry.compare import Comparison, compared_metrics
 from lesionflow.runtime.metric_text import format_metric
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -26,7 +26,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     for number, differences in enumerate(found.differences, start=2):
         console.print()
         table = _table("", "1", str(number), f"{number} minus 1", "95 % interval", "p", left=1)
-        for name in metrics_of(found.runs[0].codes):
+        for name in compared_metrics(found.runs[0].codes):
             difference = differences[name]
             low, high = difference.interval
             clear = difference.p is not None and difference.p < 0.05

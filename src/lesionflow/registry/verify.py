@@ -30,7 +30,7 @@ _LAST_DIGITS = 1e-9
 
 
 @dataclass(frozen=True)
-class Check:
+class VersionCheck:
     """One thing that was looked at."""
 
     name: str
@@ -44,7 +44,7 @@ class Verified:
     """A version, and what became of the checks."""
 
     address: Address
-    checks: tuple[Check, ...]
+    checks: tuple[VersionCheck, ...]
     provenance: dict[str, Any]
     """What the card says the model was made of."""
 
@@ -78,7 +78,7 @@ def verify(place: AnyAddress) -> Verified:
             card = VersionCard.load(folder / CARD)
         except UserError as error:
             text = f"It is missing or no version's card, so nothing else can be checked ({error})"
-            return Verified(address, (Check(CARD, False, text),), {})
+            return Verified(address, (VersionCheck(CARD, False, text),), {})
         evaluation = card.evaluation
         checks = (
             _checked("files", lambda: _files(folder, card.files)),
@@ -95,13 +95,13 @@ class _Refuted(Exception):
     """A check does not hold: why."""
 
 
-def _checked(name: str, check: Callable[[], str]) -> Check:
+def _checked(name: str, check: Callable[[], str]) -> VersionCheck:
     try:
-        return Check(name, True, check())
+        return VersionCheck(name, True, check())
     except (_Refuted, UserError) as error:
-        return Check(name, False, str(error))
+        return VersionCheck(name, False, str(error))
     except (KeyError, ValueError, OSError) as error:  # of the tables
-        return Check(name, False, f"It cannot be checked, as something is missing or damaged ({error!r}).")
+        return VersionCheck(name, False, f"It cannot be checked, as something is missing or damaged ({error!r}).")
 
 
 def _files(folder: Path, promoted: tuple[FileFacts, ...]) -> str:

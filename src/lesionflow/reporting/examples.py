@@ -54,7 +54,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Examples:
+class ReportExamples:
     """The images that the report shows."""
 
     right: list[Example]
@@ -72,7 +72,7 @@ class Examples:
 
 def pick_examples(
     scores: pd.DataFrame, images: str | Path, taxonomy: Taxonomy, model: LoadedModel | None = None
-) -> Examples:
+) -> ReportExamples:
     """Choose and load examples.
 
     Args:
@@ -95,7 +95,7 @@ def pick_examples(
         _example(row, loaded[index], maps and (maps[0][index], maps[1][index]))
         for index, row in enumerate(chosen.itertuples())
     ]
-    return Examples(examples[: len(right)], examples[len(right) :])
+    return ReportExamples(examples[: len(right)], examples[len(right) :])
 
 
 def format_sure(probability: float) -> str:

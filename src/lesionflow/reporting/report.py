@@ -16,7 +16,7 @@ from lesionflow.metrics.classification import AVERAGES
 from lesionflow.metrics.statistics import MALIGNANT_POINT
 from lesionflow.metrics.subgroups import LEAST_LESIONS
 from lesionflow.reporting.curves import draw_reliability, draw_risk, draw_roc, draw_training
-from lesionflow.reporting.examples import Examples, format_sure
+from lesionflow.reporting.examples import ReportExamples, format_sure
 from lesionflow.reporting.page import load_template, render_page
 from lesionflow.reporting.placed import FORMS, Placed
 from lesionflow.reporting.sections import render_sections
@@ -27,7 +27,7 @@ STYLE = Path(__file__).with_name("report.css")
 
 
 @dataclass
-class Pictures:
+class ReportPictures:
     """What a section can draw; nothing is drawn that no section asks for."""
 
     evaluation: Evaluation
@@ -70,7 +70,7 @@ def render_report(
     card: Mapping[str, Any],
     scores: pd.DataFrame,
     history: pd.DataFrame,
-    examples: Examples,
+    examples: ReportExamples,
 ) -> str:
     """Write the page that shows what an evaluation found.
 
@@ -88,7 +88,7 @@ def render_report(
     context: dict[str, Any] = {
         "evaluation": evaluation,
         "shown": Placed(evaluation),
-        "pictures": Pictures(evaluation, scores, history),
+        "pictures": ReportPictures(evaluation, scores, history),
         "card": card,
         "averages": AVERAGES,
         "diagnoses": evaluation.taxonomy.names,

@@ -14,7 +14,7 @@ Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What `plan` chose."""
+    """What `plan_devices` chose."""
 
     devices: tuple[Device, ...]
     """The GPUs to train on, each taking its share of every batch; empty for the CPU."""
@@ -27,7 +27,7 @@ class Plan:
         return f"trained on {places} in {self.precision}"
 
 
-def plan(gpus: Sequence[Device], batch_size: int) -> Plan:
+def plan_devices(gpus: Sequence[Device], batch_size: int) -> Plan:
     """Choose devices and precision.
 
     The recipe's batch size is that of the whole step however many GPUs share it, so the same recipe takes
@@ -53,7 +53,7 @@ def training_devices(batch_size: int) -> Generator[Plan]:
     Args:
         batch_size: images in a batch of the whole step.
     """
-    chosen = plan(keras_backend.gpus(), batch_size)
+    chosen = plan_devices(keras_backend.gpus(), batch_size)
     with computing(chosen.precision, [device.name for device in chosen.devices]):
         yield chosen
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lesionflow.kubeflow.kube.nodes import Demand, fit, pod_requests, quantities, shown, tolerates, usage
+from lesionflow.kubeflow.kube.nodes import Demand, fit_node, pod_requests, quantities, shown, tolerates, usage
 
 GPU = "nvidia.com/gpu"
 KEYS = st.sampled_from(["dedicated", "spot", GPU])
@@ -127,7 +127,7 @@ def test_a_node_that_fails_one_condition_is_never_reachable(
     wants = {"cpu": Decimal(wants_cpu), **({GPU: Decimal(wants_gpus)} if wants_gpus else {})}
     node = a_node({"cpu": str(cpu), GPU: str(gpus)}, labels, taints, ready, unschedulable)
     busy = None if used is None else {name: Decimal(amount) for name, amount in used.items()}
-    found = fit(node, busy, Demand(wants, {}, selector, tolerations))
+    found = fit_node(node, busy, Demand(wants, {}, selector, tolerations))
     assert found.reachable is reachable, found
     assert found.free is free, found
     assert all(obstacle.what and obstacle.hint for obstacle in found.obstacles)

@@ -41,7 +41,7 @@ def test_a_workflow_comes_back_as_argo_wrote_it(kube: KubeApiServer, runs: KubeR
     found = runs.workflow(whole["metadata"]["labels"][RUN_LABEL])
     assert found
     assert found["status"] == whole["status"]
-    assert workflow.run_state(found) == workflow.run_state(whole)
+    assert workflow.workflow_state(found) == workflow.workflow_state(whole)
     assert runs.workflow(RUN) is None
 
 

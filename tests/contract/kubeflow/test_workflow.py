@@ -19,7 +19,7 @@ from recordings import recorded
 from lesionflow.errors import ClusterError
 from lesionflow.kubeflow.runs.pod_names import pod_name
 from lesionflow.kubeflow.runs.task_state import TASKS, RunState, TaskState
-from lesionflow.kubeflow.runs.workflow import nodes_of, place_of, run_state
+from lesionflow.kubeflow.runs.workflow import nodes_of, place_of, workflow_state
 from lesionflow.runtime.last_words import LastWords
 
 
@@ -32,7 +32,7 @@ def of(run: RunState, task: str, fold: int | None = None) -> TaskState:
 
 
 def test_a_real_run_past_a_megabyte() -> None:
-    run = run_state(real("succeeded-compressed"))
+    run = workflow_state(real("succeeded-compressed"))
     assert (run.state, run.folds, run.stopped, run.stale) == ("SUCCEEDED", None, False, False)
     states = {task: of(run, task).status for task in argo.RECORDED}
     assert states == dict.fromkeys(argo.RECORDED, "done") | {"ingest": "reused", "duplicates": "reused"}
@@ -40,7 +40,7 @@ def test_a_real_run_past_a_megabyte() -> None:
 
 
 def test_a_real_step_that_lost_its_pod() -> None:
-    run = run_state(real("succeeded-compressed"))
+    run = workflow_state(real("succeeded-compressed"))
     first, second = of(run, "finetune-2").attempts
     assert (first.lost, first.status, first.message) == (True, "failed", "pod deleted")
     assert (second.lost, second.status, second.number) == (False, "done", 1)
@@ -50,7 +50,7 @@ def test_a_real_step_that_lost_its_pod() -> None:
 
 
 def test_a_real_refusal_whose_image_left_no_last_words() -> None:
-    run = run_state(real("refused"))
+    run = workflow_state(real("refused"))
     (attempt,) = of(run, "gate").attempts
     assert run.refused
     assert (attempt.exit_code, attempt.exit_status, attempt.sentence) == (1, None, "")  # the code is the launcher's
@@ -58,7 +58,7 @@ def test_a_real_refusal_whose_image_left_no_last_words() -> None:
 
 def test_a_real_run_of_folds_that_was_stopped() -> None:
     """Stopping leaves a failed node for every attempt that Argo no longer makes; they count for nothing."""
-    run = run_state(real("folds-compressed"))
+    run = workflow_state(real("folds-compressed"))
     assert (run.state, run.folds, run.stopped) == ("FAILED", 5, True)
     assert [of(run, "split", fold).status for fold in range(5)] == ["done"] * 5
     assert [of(run, "finetune", fold).status for fold in range(5)] == ["killed"] * 5
@@ -69,7 +69,7 @@ def test_a_real_run_of_folds_that_was_stopped() -> None:
 
 def test_a_real_run_that_was_stopped_through_kfp() -> None:
     """Which leaves it no time, so that Argo tells of a deadline."""
-    run = run_state(real("stopped"))
+    run = workflow_state(real("stopped"))
     assert (run.state, run.stopped) == ("FAILED", True)
     assert of(run, "fingerprint").status == "killed"
 
@@ -83,7 +83,7 @@ def test_real_last_words() -> None:
     node["name"] = f"{argo.NAME}(0).root(0).gate(0).executor(0)"
     workflow = argo.workflow([], "r")
     workflow["status"]["nodes"] = {"one": node}
-    (attempt,) = of(run_state(workflow), "gate").attempts
+    (attempt,) = of(workflow_state(workflow), "gate").attempts
     assert attempt.exit_status == 2
     assert attempt.sentence == "Fails this first time on purpose, so that it is seen whether a step is tried again."
 
@@ -110,7 +110,7 @@ def test_real_pods_are_named() -> None:
 @pytest.mark.parametrize("compressed", [False, True])
 def test_compressed_or_not_is_the_same(compressed: bool) -> None:
     steps = [Step("fingerprint"), Step("ingest", "Cached"), Step("split", "Running")]
-    run = run_state(argo.workflow(steps, "r", compressed=compressed))
+    run = workflow_state(argo.workflow(steps, "r", compressed=compressed))
     assert [of(run, step.task).status for step in steps] == ["done", "reused", "running"]
 
 
@@ -136,7 +136,7 @@ def test_compressed_or_not_is_the_same(compressed: bool) -> None:
     ],
 )
 def test_what_a_step_can_be(step: Step, status: str, message: str) -> None:
-    state = of(run_state(argo.workflow([step], "r")), "split")
+    state = of(workflow_state(argo.workflow([step], "r")), "split")
     assert (state.status, state.message) == (status, message)
 
 
@@ -148,7 +148,7 @@ def test_what_a_step_can_be(step: Step, status: str, message: str) -> None:
 def test_last_words_come_through_whole(sentence: str, status: int) -> None:
     """Whatever a step says: colons, brackets, line breaks, other exit codes."""
     said = " ".join(sentence.split())
-    state = of(run_state(argo.workflow([Step("gate", "Failed", (words("gate", said, status),))], "r")), "gate")
+    state = of(workflow_state(argo.workflow([Step("gate", "Failed", (words("gate", said, status),))], "r")), "gate")
     assert (state.attempts[-1].sentence, state.attempts[-1].exit_status) == (said, status)
 
 
@@ -160,17 +160,17 @@ def test_compressed_nodes_that_are_damaged(packed: str) -> None:
     workflow = argo.workflow([Step("fingerprint")], "r")
     workflow["status"] = {"phase": "Running", "compressedNodes": packed}
     if not packed:
-        assert run_state(workflow).tasks == []
+        assert workflow_state(workflow).tasks == []
         return
     with pytest.raises(ClusterError, match="damaged"):
-        run_state(workflow)
+        workflow_state(workflow)
 
 
 def test_nodes_that_are_elsewhere() -> None:
     workflow = argo.workflow([], "r")
     workflow["status"] = {"phase": "Running", "offloadNodeStatusVersion": "fnv:1"}
     with pytest.raises(ClusterError, match="in a database"):
-        run_state(workflow)
+        workflow_state(workflow)
 
 
 @cache
@@ -205,7 +205,7 @@ def maimed(draw: st.DrawFn) -> Any:
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(maimed())
 def test_a_workflow_with_missing_or_broken_parts_is_read_as_far_as_it_goes(workflow: Any) -> None:
-    run = run_state(workflow)
+    run = workflow_state(workflow)
     assert set(run.steps()) == set(run.names.values())
     assert {task.name for task in run.tasks} <= set(argo.RECORDED)
     for step in run.steps().values():
@@ -216,7 +216,7 @@ def test_a_workflow_with_missing_or_broken_parts_is_read_as_far_as_it_goes(workf
 @pytest.mark.parametrize("status", [{}, {"phase": ""}, {"nodes": None}, {"nodes": []}, {"nodes": {}}, None])
 def test_a_workflow_that_has_not_begun(status: Any) -> None:
     workflow = json.loads(json.dumps(argo.workflow([], "r") | {"status": status}))
-    run = run_state(workflow)
+    run = workflow_state(workflow)
     assert (run.state, run.tasks) == ("PENDING", [])
 
 
@@ -230,11 +230,11 @@ def test_any_name_of_a_node_can_be_read(name: str) -> None:
 def test_folds_that_may_not_run_yet_count() -> None:
     """Two of five at a time: of the others there is no node, but the loop's driver has counted them."""
     steps = [Step(task) for task in argo.BEFORE] + [Step("split", fold=fold) for fold in range(2)]
-    run = run_state(argo.workflow(steps, "r", name=argo.FOLDED, folds=5))
+    run = workflow_state(argo.workflow(steps, "r", name=argo.FOLDED, folds=5))
     split = run.steps()["split"]
     assert (run.folds, split.status, split.headline) == (5, "running", "done in 2 of 5 folds")
 
 
 def test_folds_are_pooled_when_all_are_done() -> None:
     steps = [Step("split", fold=fold) for fold in range(2)] + [Step("pool", "Running")]
-    assert run_state(argo.workflow(steps, "r", name=argo.FOLDED, folds=2)).steps()["split"].status == "done"
+    assert workflow_state(argo.workflow(steps, "r", name=argo.FOLDED, folds=2)).steps()["split"].status == "done"

@@ -12,7 +12,7 @@ from lesionflow.kubeflow.schedule.reconcile import reconcile
 from lesionflow.kubeflow.schedule.recurring import Server
 from lesionflow.kubeflow.schedule.spec import Schedule, load_schedule
 from lesionflow.kubeflow.send import send
-from lesionflow.kubeflow.submission import prepare
+from lesionflow.kubeflow.submission import prepare_submission
 from lesionflow.profile import load_profile
 
 PARAMETERS = {"source": "gs://b/d", "registry": "gs://b/r"}
@@ -27,7 +27,10 @@ def submit(api: KfpApiServer, client: Any) -> Any:
         nonlocal count
         count += 1
         parameters = PARAMETERS if folds is None else {"source": "gs://b/d"}
-        send(client, prepare(load_profile(profile), parameters, "lesionflow", f"run-{count}", None, None, folds))
+        send(
+            client,
+            prepare_submission(load_profile(profile), parameters, "lesionflow", f"run-{count}", None, None, folds),
+        )
 
     return one
 

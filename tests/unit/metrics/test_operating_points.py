@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from lesionflow.metrics.bootstrap import Bootstrap, Metric
-from lesionflow.metrics.operating_points import TARGETS, choose_threshold, operating_points
+from lesionflow.metrics.operating_points import TARGETS, operating_points, threshold_at
 from lesionflow.taxonomy import HAM10000
 
 
@@ -31,7 +31,7 @@ def test_the_best_of_scikit_learns_curve_that_keeps_to_the_target(target: str, l
     false_positive, true_positive, _ = metrics.roc_curve(positive, scores, drop_intermediate=False)
     specificity = 1 - false_positive
 
-    threshold = choose_threshold(positive, scores, target, least)
+    threshold = threshold_at(positive, scores, target, least)
 
     said = scores >= threshold
     reached = {"sensitivity": said[positive].mean(), "specificity": (~said)[~positive].mean()}
@@ -48,10 +48,10 @@ def test_a_case_worked_by_hand():
     scores = np.arange(10) / 10
 
     # 5 of the 6 negatives lie below 0.9; 3 of the 4 positives are at 0.6 or above, all at 0.4.
-    assert choose_threshold(positive, scores, "specificity", 0.8) == 0.6
-    assert choose_threshold(positive, scores, "specificity", 0.9) == np.inf
-    assert choose_threshold(positive, scores, "sensitivity", 0.75) == 0.6
-    assert choose_threshold(positive, scores, "sensitivity", 0.9) == 0.4
+    assert threshold_at(positive, scores, "specificity", 0.8) == 0.6
+    assert threshold_at(positive, scores, "specificity", 0.9) == np.inf
+    assert threshold_at(positive, scores, "sensitivity", 0.75) == 0.6
+    assert threshold_at(positive, scores, "sensitivity", 0.9) == 0.4
 
 
 @given(
@@ -64,7 +64,7 @@ def test_validation_is_on_the_safe_side_and_the_next_threshold_is_not(rows, poin
     positive, scores = np.array([truth for truth, _ in rows]), np.array([score for _, score in rows])
     target, least = point
 
-    threshold = choose_threshold(positive, scores, target, least)
+    threshold = threshold_at(positive, scores, target, least)
 
     def reached(threshold: float) -> float:
         said = scores >= threshold

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesionflow.metrics.bootstrap import Bootstrap
-from lesionflow.metrics.selective_prediction import LEAST_ERRORS, Curve, abstention, choose_threshold
+from lesionflow.metrics.selective_prediction import LEAST_ERRORS, Curve, abstention, abstention_threshold
 
 
 def _answers(right: list[bool] | np.ndarray, confidence: list[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +60,7 @@ def test_the_threshold_is_the_lowest_that_halves_the_errors(rows):
     right, confidence = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
     half = (~right).mean() / 2
 
-    threshold = choose_threshold(right, confidence)
+    threshold = abstention_threshold(right, confidence)
 
     enough = [value for value in sorted(set(confidence.tolist())) if (~right)[confidence >= value].mean() <= half]
     assert threshold == (enough[0] if enough else None)

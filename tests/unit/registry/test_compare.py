@@ -19,7 +19,7 @@ from lesionflow.artifacts.table import write_table
 from lesionflow.artifacts.version_card import VersionCard
 from lesionflow.cli.main import app
 from lesionflow.errors import UserError
-from lesionflow.registry.compare import compare, metrics_of
+from lesionflow.registry.compare import compare, compared_metrics
 from lesionflow.registry.comparison_display import print_comparison
 from lesionflow.taxonomy import HAM10000
 
@@ -83,7 +83,7 @@ def test_metrics_are_of_the_images_that_all_have_scored_and_differences_of_the_p
         assert metrics["macro_f1"] == pytest.approx(f1)
         assert [metrics[f"recall:{label}"] for label in HAM10000.codes] == pytest.approx(list(recalls))  # pyright: ignore
     (differences,) = found.differences
-    for name in metrics_of(HAM10000.codes):
+    for name in compared_metrics(HAM10000.codes):
         value, (low, high) = differences[name].value, differences[name].interval
         assert value == pytest.approx((found.metrics[1][name] or 0) - (found.metrics[0][name] or 0))
         assert low is not None

@@ -1,7 +1,7 @@
 """TensorFlow and JAX do the same with the same recipe, on one device and on two.
 
 The second device, and the GPU that XLA and half precision are for, are faked: it is one CPU that the
-backend is told to see as two, and `plan`'s choice is put in place of a real machine's.
+backend is told to see as two, and `plan_devices`' choice is put in place of a real machine's.
 """
 
 import json
@@ -20,7 +20,7 @@ from lesionflow.artifacts.table import write_table
 from lesionflow.compat.keras_backend import Device
 from lesionflow.data.pixels import load_pixels
 from lesionflow.models.loaded_model import load_model
-from lesionflow.training.device_plan import Plan, plan
+from lesionflow.training.device_plan import Plan, plan_devices
 
 Outcomes = dict[str, dict[str, Any]]
 
@@ -139,10 +139,10 @@ def test_devices_and_precision_follow_from_the_gpus(
     capabilities: list[tuple[int, int] | None], batch_size: int, devices: int, precision: str
 ):
     gpus = [Device(f"gpu:{index}", capability) for index, capability in enumerate(capabilities)]
-    chosen = plan(gpus, batch_size)
+    chosen = plan_devices(gpus, batch_size)
     assert (len(chosen.devices), chosen.precision) == (devices, precision)
     assert all(device.capability == capabilities[0] for device in chosen.devices)
 
 
 def test_without_a_gpu_nothing_changes():
-    assert plan([], 7) == Plan((), "float32")
+    assert plan_devices([], 7) == Plan((), "float32")

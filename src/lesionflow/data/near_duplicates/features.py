@@ -67,7 +67,7 @@ def normalised(descriptors: NDArray[np.uint8]) -> Floats:
     return np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), 1e-9))
 
 
-def decode(encoded: bytes, image_id: str, colour: bool = False) -> NDArray[np.uint8]:
+def decode_to_match(encoded: bytes, image_id: str, colour: bool = False) -> NDArray[np.uint8]:
     """Decode an image, its shorter side at most `SHORTER_SIDE` pixels.
 
     Returns:

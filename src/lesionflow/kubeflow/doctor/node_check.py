@@ -9,7 +9,7 @@ from lesionflow.kubeflow.doctor import findings
 from lesionflow.kubeflow.doctor.findings import Finding, Status
 from lesionflow.kubeflow.doctor.subject import Subject
 from lesionflow.kubeflow.kube.cluster_access import Denied, Missing, call_kubernetes
-from lesionflow.kubeflow.kube.nodes import Demand, NodeFit, fit, nearest, quantities, usage
+from lesionflow.kubeflow.kube.nodes import Demand, NodeFit, fit_node, nearest, quantities, usage
 from lesionflow.profile import ClusterProfile, Needs
 
 TRAINING = "the fine-tune tasks"
@@ -47,7 +47,7 @@ def nodes(subject: Subject) -> Finding:
     verdicts: list[Finding] = []
     for task, demand in demands(subject.profile).items():
         whole = replace(demand, requests={"pods": Decimal(1), **demand.requests})
-        fits = [fit(node, None if used is None else used.get(node.metadata.name, {}), whole) for node in found]
+        fits = [fit_node(node, None if used is None else used.get(node.metadata.name, {}), whole) for node in found]
         found_fits.append(fits)
         if not any(node.free for node in fits):
             verdicts.append(_no_node(subject, task, found, fits))

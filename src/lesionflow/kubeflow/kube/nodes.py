@@ -72,7 +72,7 @@ def tolerates(toleration: Any, taint: Any) -> bool:
     return toleration.operator in (None, "", "Equal") and (toleration.value or "") == (taint.value or "")
 
 
-def fit(node: Any, used: Mapping[str, Decimal] | None, demand: Demand) -> NodeFit:
+def fit_node(node: Any, used: Mapping[str, Decimal] | None, demand: Demand) -> NodeFit:
     """Hold a demand against one node.
 
     Args:

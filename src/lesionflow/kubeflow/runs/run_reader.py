@@ -135,7 +135,7 @@ class RunReader:
         try:
             found = self.kube.workflow(run_id)
             if found is not None:
-                return workflow.run_state(found)
+                return workflow.workflow_state(found)
             return self._miss(f"there is no Workflow of it in namespace {self._namespace}, or no longer")
         except (Denied, Missing, UserError) as error:
             self.kube, self._without = None, str(error).rstrip(".")

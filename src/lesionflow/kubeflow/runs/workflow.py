@@ -82,7 +82,7 @@ def nodes_of(workflow: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [node for node in nodes if isinstance(node, dict) and isinstance(cast(Any, node).get("name"), str)]
 
 
-def run_state(workflow: Mapping[str, Any]) -> RunState:
+def workflow_state(workflow: Mapping[str, Any]) -> RunState:
     """A run as its Workflow tells of it.
 
     Raises:
