@@ -16,7 +16,7 @@ def test_a_passing_run_leaves_summary_report_model_logs_and_a_champion(unbroken,
         summary["gate"]["value"] == summary["metrics"]["averages"]["macro_f1"]["value"] >= summary["gate"]["threshold"]
     )
     assert {step["status"] for step in summary["steps"].values()} == {"done"}
-    assert len(summary["steps"]) == 12
+    assert len(summary["steps"]) == 13
     assert "<html" in (run / "report.html").read_text()
     assert (run / "model" / "model.keras").is_file()
     assert {"kfp.log", "ingest.log", "finetune-partial.log", "evaluate.log"} <= {

@@ -103,7 +103,8 @@ def test_this_would_refuse_an_annotation_that_no_cluster_can_use(tmp_path: Path)
 
     component = cast(BaseComponent, hopeless)
     _check(component, tmp_path, True, TYPES[0])
-    with pytest.raises(TypeError, match="Cannot instantiate"):
+    # Where pandera was imported it wraps the call, and fails at it by itself (pandera.typing.common).
+    with pytest.raises((TypeError, AttributeError), match=r"Cannot instantiate|__bases__"):
         _check(component, tmp_path, False, TYPES[0])
 
 

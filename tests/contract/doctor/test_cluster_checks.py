@@ -162,7 +162,7 @@ def test_who_signs_in_with_a_name_is_asked_for_by_that_name(
 ) -> None:
     """Kubeflow's gateway passes on the name; the kubeconfig may be another person's."""
     connected = connection.connect(ClusterSettings(endpoint=several_users, namespace="team-a"))
-    monkeypatch.setattr(connection, "connect", lambda _: connected)
+    monkeypatch.setattr(permission_checks, "connect", lambda _: connected)
     kube.denied.add("terminate runs")
     of_kubeflow = [one for one in PERMISSIONS if one.group == KFP and one.verb != "terminate"]
     rules = [{"apiGroups": [KFP], "resources": [one.resource], "verbs": [one.verb]} for one in of_kubeflow]

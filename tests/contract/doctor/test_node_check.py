@@ -195,4 +195,4 @@ def test_doctor_asks_for_what_the_compiled_pipeline_asks_for() -> None:
             ]
             assert tolerations == [(t.key, t.operator, t.value, t.effect) for t in demand.tolerations]
             seen.add(label)
-        assert len(seen) == 12
+        assert len(seen) == 13

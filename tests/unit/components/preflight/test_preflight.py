@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from judged import make_evaluation
 from s3_server import S3Server
 
+from lesionflow.artifacts.version_card import VersionCard
 from lesionflow.components.preflight.preflight import preflight
 from lesionflow.errors import UserError
 
@@ -12,9 +14,9 @@ from lesionflow.errors import UserError
 def test_a_registry_that_promote_could_not_use_is_refused_at_once(
     s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lesionflow.storage.s3._conditional", set())
+    monkeypatch.setattr("lesionflow.storage.buckets.s3._conditional", set())
     assert preflight("s3://bucket/models") == ""
-    monkeypatch.setattr("lesionflow.storage.s3._conditional", set())
+    monkeypatch.setattr("lesionflow.storage.buckets.s3._conditional", set())
     s3_server.ignores_conditions = True
     with pytest.raises(UserError, match="upgrade it, or use another store"):
         preflight("s3://bucket/models")
@@ -30,7 +32,8 @@ VERSION = "20250131T120000Z-00000001"
 def _registry(folder: Path) -> str:
     """A registry whose champion is no more than its card."""
     (folder / "versions" / VERSION).mkdir(parents=True)
-    (folder / "versions" / VERSION / "card.json").write_text("{}")
+    card = VersionCard(version=VERSION, created="2025-01-31T12:00:00Z", evaluation=make_evaluation(9, 1), files=())
+    card.write(folder / "versions" / VERSION / "card.json")
     (folder / "champion.json").write_text(f'{{"version": "{VERSION}"}}')
     return str(folder)
 
