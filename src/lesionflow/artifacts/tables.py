@@ -1,6 +1,7 @@
 """The tables that pass from step to step, as one Parquet file each: contract, documentation and check in one."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,15 @@ class Scores(Labelled):
 
     predicted: Any = pandera.Field(nullable=True, description="the likeliest class; null where one is not a number")
     probabilities: Any = pandera.Field(
-        alias=r"p_.+", regex=True, nullable=True, ge=0, le=1, description="p_<code>, a class's probability, 0..1 or NaN"
+        alias=r"p_.+",
+        regex=True,
+        nullable=True,
+        description="p_<code>, a class's probability, 0..1, or NaN or infinite as a broken model answered",
     )
+
+    @pandera.check(r"p_.+", regex=True, error="a value that is no probability")
+    def _probability_or_not_finite(cls, values: "pd.Series[float]") -> "pd.Series[bool]":
+        return values.between(0, 1) | values.abs().eq(math.inf)
 
     @classmethod
     def load(cls, path: str | Path, codes: Sequence[str] | None = None) -> pd.DataFrame:

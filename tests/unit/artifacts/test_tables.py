@@ -83,6 +83,12 @@ def test_a_probability_is_in_0_to_1_or_no_number_at_all(tmp_path: Path) -> None:
         Scores.load(tmp_path / "table")
 
 
+def test_what_a_broken_model_answered_is_kept_as_it_is(tmp_path: Path) -> None:
+    answered = SCORES.assign(p_nv=[np.nan, np.inf], p_mel=[-np.inf, 0.5], predicted=None)
+    Scores.store(answered, tmp_path / "table")
+    pd.testing.assert_frame_equal(Scores.load(tmp_path / "table")[["p_nv", "p_mel"]], answered[["p_nv", "p_mel"]])
+
+
 def test_folds_count_from_1(tmp_path: Path) -> None:
     Pooled.store(SCORES.assign(fold=[1, 2]), tmp_path / "table")
     with pytest.raises(UserError, match="has 0 in row 1 of the column fold; expected the number of the fold"):
