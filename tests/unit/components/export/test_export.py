@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from judged import strict_json
+from judged import strict_json, write_evaluation
 from PIL import Image
 
 from lesionflow.artifacts.model_folder import read_calibration, write_labels
@@ -51,8 +51,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_judgement(path: Path, model: Path, **sections: Any) -> Path:
-    path.write_text(json.dumps({"model_sha256": file_digest(model / "model.keras"), **sections}))
+def write_judgement(path: Path, model: Path, **changes: Any) -> Path:
+    """Write an evaluation of the model, with other values in its sections or in place of its fields."""
+    document = write_evaluation(path, hits=9, misses=1, model_sha256=file_digest(model / "model.keras"))
+    for name, value in changes.items():
+        document[name] = {**document[name], **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(document))
     return path
 
 
@@ -79,7 +83,7 @@ def bundle(model: Path, threshold: float) -> Path:
 
 
 def test_a_bundle_is_the_model_folder_and_more(bundle: Path, model: Path, threshold: float):
-    names = {entry["name"] for entry in list_contents(bundle)}
+    names = {entry.name for entry in list_contents(bundle)}
     assert names > {"model.keras", "labels.json", "calibration.json", "model.onnx", "saved_model/1/saved_model.pb"}
     assert file_digest(bundle / "model.keras") == file_digest(model / "model.keras")
     assert load_model(bundle).decode_size == SIZE
@@ -159,7 +163,7 @@ def without_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_absent", lambda name: True)
 
 
-@pytest.mark.parametrize("sections", [{}, {"calibration": {"temperature": None}, "abstention": None}])
+@pytest.mark.parametrize("sections", [{}, {"calibration": {"temperature": None}, "abstention": {"threshold": None}}])
 def test_without_a_calibration_the_bundle_says_so(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sections: dict[str, Any]
 ):
