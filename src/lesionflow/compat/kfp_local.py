@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import docker
 from kfp.local import docker_task_handler, task_dispatcher
 from kfp.local.docker_task_handler import DockerTaskHandler
-from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor
+from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor, task_spec_utils
 from kfp.local.status import Status
 
 
@@ -89,6 +89,30 @@ def loops_in_turn(begin: Callable[[int, int], None], end: Callable[[], None]) ->
         yield
     finally:
         executor.execute_parallel_tasks = kfps_own
+
+
+@contextmanager
+def loops_given_outputs() -> Generator[None]:
+    """Have a loop's iterations receive the parameters that tasks before the loop gave out.
+
+    kfp.local gives the loop's item in place of each of them, whatever the loop goes over; so a fold got its own number
+    for the digest of the data, and the cache of its steps did not see a change of what that digest covers.
+    """
+    utils: Any = task_spec_utils
+    kfps_own = utils.create_parameter_loop_iteration_task_spec
+
+    def create(original_task_spec: Any, loop_item: Any, loop_task_name: str) -> Any:
+        iteration = kfps_own(original_task_spec, loop_item, loop_task_name)
+        for name, given in original_task_spec.inputs.parameters.items():
+            if given.HasField("task_output_parameter"):
+                iteration.inputs.parameters[name].CopyFrom(given)
+        return iteration
+
+    utils.create_parameter_loop_iteration_task_spec = create
+    try:
+        yield
+    finally:
+        utils.create_parameter_loop_iteration_task_spec = kfps_own
 
 
 class RunContainer(Protocol):

@@ -15,7 +15,7 @@ from typing import Any
 from kfp import local
 from kfp.dsl.graph_component import GraphComponent
 
-from lesionflow.compat.kfp_local import EndedTask, loops_in_turn, tasks_told
+from lesionflow.compat.kfp_local import EndedTask, loops_given_outputs, loops_in_turn, tasks_told
 from lesionflow.local.backend import SAVING, Backend, LocalRunner, RunPlace
 from lesionflow.local.outcome import KFP_LOG
 from lesionflow.local.workspace import RunLock, Workspace
@@ -159,7 +159,7 @@ def _folds_in_turn(events: RunEvents, logs: Path, runner: LocalRunner) -> Genera
         environment[LOG_VARIABLE] = str(logs)
         events.enter("")
 
-    with loops_in_turn(begin, end):
+    with loops_given_outputs(), loops_in_turn(begin, end):
         yield
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from kfp import dsl, local
 from kfp.local import docker_task_handler, task_dispatcher
-from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor
+from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor, task_spec_utils
 from kfp.local.task_handler_interface import ITaskHandler
 from replaced import unchanged
 
-from lesionflow.compat.kfp_local import EndedTask, containers_run_by, loops_in_turn, tasks_told
+from lesionflow.compat.kfp_local import EndedTask, containers_run_by, loops_given_outputs, loops_in_turn, tasks_told
 
 MODULE = "lesionflow.compat.kfp_local"
 
@@ -23,6 +23,7 @@ MODULE = "lesionflow.compat.kfp_local"
         (task_dispatcher.run_single_task_implementation, "352b81d11542", "tasks_told"),
         (enhanced_dag_orchestrator.ParallelExecutor, "3920fabfc5d8", "loops_in_turn"),
         (enhanced_dag_orchestrator.execute_task, "652a78d0084c", "loops_in_turn"),
+        (task_spec_utils.create_parameter_loop_iteration_task_spec, "5dc1f5e907c0", "loops_given_outputs"),
         (docker_task_handler.DockerTaskHandler, "172e8507d73f", "containers_run_by"),
         (docker_task_handler.run_docker_container, "63183d16a5ae", "containers_run_by"),
         (ITaskHandler, "852eb34f64f1", "containers_run_by"),
@@ -51,6 +52,18 @@ def doubled(number: int):
 def in_loops():
     with dsl.ParallelFor([1, 2, 3]) as number:
         double(number=number)
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def add(number: int, to: int) -> int:
+    return number + to
+
+
+@dsl.pipeline(name="added-in-loops")
+def added_in_loops():
+    before = double(number=12)
+    with dsl.ParallelFor([1, 2, 100]) as number:
+        add(number=number, to=before.output)
 
 
 @dsl.pipeline(name="refused-in-loops")
@@ -97,6 +110,15 @@ def test_iterations_run_in_turn_and_the_rest_is_left_after_one_has_failed(kfp_lo
         refused_in_loops()
 
     assert (begun, ended) == ([(1, 3)], ["all"])
+
+
+def test_an_iteration_receives_what_a_task_before_the_loop_gave_out(kfp_local: None) -> None:
+    told: list[Any] = []
+
+    with loops_given_outputs(), tasks_told(lambda task: told.append(task.outputs["Output"])):
+        added_in_loops()
+
+    assert sorted(told) == [24, 25, 26, 124]
 
 
 class _Client:
