@@ -28,11 +28,15 @@ class EndedTask:
 
 
 @contextmanager
-def tasks_told(tell: Callable[[EndedTask], None]) -> Generator[None]:
-    """Learn of each task that succeeds, in the order in which they do.
+def tasks_told(begin: Callable[[str], None], tell: Callable[[EndedTask], None]) -> Generator[None]:
+    """Learn of each task that begins and of each that succeeds, in the order in which they do.
 
     kfp.local tells of a task's outputs to nobody, unless the whole run succeeds and they are the pipeline's own; and
     of a cache hit only to the root logger, in words. Both are asked for where all tasks pass, importers too.
+
+    Args:
+        begin: called with kfp's name of each task, before anything of it runs.
+        tell: called with each task that succeeded.
     """
     executor: Any = task_executor
     dispatcher: Any = task_dispatcher
@@ -41,6 +45,7 @@ def tasks_told(tell: Callable[[EndedTask], None]) -> Generator[None]:
 
     def execute(task_name: str, **given: Any) -> tuple[dict[str, Any], Status]:
         ran.clear()
+        begin(task_name)
         outputs, status = kfps_own(task_name=task_name, **given)
         if status is Status.SUCCESS:
             tell(EndedTask(task_name, outputs, reused=not ran))

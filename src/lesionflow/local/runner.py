@@ -105,7 +105,7 @@ def _prepared(what: LocalRun, place: RunPlace, backend: Backend, events: RunEven
     with ExitStack() as stack:
         runner = stack.enter_context(backend.runner(place, events))
         log = stack.enter_context((logs / KFP_LOG).open("a", encoding="utf-8", buffering=1))
-        stack.enter_context(tasks_told(lambda task: _take(events, task, what)))
+        stack.enter_context(tasks_told(lambda name: _begin(events, name, what), lambda task: _take(events, task, what)))
         stack.enter_context(_folds_in_turn(events, logs, runner))
         local.init(
             runner=runner,
@@ -134,6 +134,12 @@ def _is_judged(events: RunEvents) -> bool:
     """Whether the gate let the model through or refused it; one that found the evaluation damaged did neither."""
     gate = events.steps.get("gate")
     return gate is not None and (gate.status in ("done", "reused") or gate.kind == "refused")
+
+
+def _begin(events: RunEvents, name: str, what: LocalRun) -> None:
+    """Note which step comes now; its process may end before it can say so itself."""
+    if name in what.step_names:
+        events.begin(what.step_names[name])
 
 
 def _take(events: RunEvents, task: EndedTask, what: LocalRun) -> None:

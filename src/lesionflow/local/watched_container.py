@@ -26,7 +26,7 @@ class WatchedContainer:
         self, client: docker.DockerClient, image: str, command: list[str], volumes: dict[str, Any], **settings: Any
     ) -> int:
         """As of `RunContainer`; returns the exit code."""
-        step = self._events.next_step()
+        step = self._events.current
         try:
             container = client.containers.run(image, command, detach=True, volumes=volumes, **settings)
         except errors.APIError as error:

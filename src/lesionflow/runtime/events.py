@@ -58,6 +58,8 @@ class RunEvents:
     """Why the champion changed, or stayed."""
     notice: str = ""
     """What a person should know about the run as a whole now."""
+    current: str = ""
+    """Name of the step that `begin` noted last."""
     _within: str = ""
     _lock: Lock = field(default_factory=Lock)
     _offsets: dict[Path, int] = field(default_factory=dict[Path, int])
@@ -84,10 +86,9 @@ class RunEvents:
             self._read()  # what was said before was said by others
             self._within = within
 
-    def next_step(self) -> str:
-        """Name of the first step of which nothing is known yet."""
-        self.update()
-        return next(state.name for state in self.steps.values() if state.status == "waiting")
+    def begin(self, step: str) -> None:
+        """Note that a step comes now, before it says so itself: of steps that wait for nothing any may be the first."""
+        self.current = self._within + step
 
     def died(self, step: str, reason: str) -> None:
         """Note why a step's task ended; what the step itself said of its end is kept."""

@@ -84,13 +84,15 @@ def kfp_local(tmp_path: Path) -> None:
 
 
 def test_each_task_is_told_with_its_outputs_and_whether_it_was_reused(kfp_local: None) -> None:
+    begun: list[str] = []
     told: list[EndedTask] = []
 
-    with tasks_told(told.append):
+    with tasks_told(begun.append, told.append):
         doubled(number=3)
         doubled(number=3)
     doubled(number=3)
 
+    assert begun == ["double", "double-2"] * 2
     assert [(task.name, dict(task.outputs), task.reused) for task in told] == [
         ("double", {"Output": 6}, False),
         ("double-2", {"Output": 12}, False),
@@ -136,6 +138,7 @@ def test_a_container_is_run_by_ours_whose_exit_code_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, told: list[str]
 ) -> None:
     monkeypatch.setattr("docker.from_env", _Client)
+    begun: list[str] = []
     ended: list[EndedTask] = []
     asked: list[dict[str, Any]] = []
 
@@ -148,8 +151,9 @@ def test_a_container_is_run_by_ours_whose_exit_code_counts(
 
     runner = local.DockerRunner(read_only=True, environment={"A": "b"})
     local.init(runner=runner, pipeline_root=str(tmp_path), raise_on_error=False)
-    with containers_run_by(run), tasks_told(ended.append):
+    with containers_run_by(run), tasks_told(begun.append, ended.append):
         doubled(number=3)
 
+    assert begun[0] == "double"
     assert [task.name for task in ended][:1] == told
     assert asked[0] == {"image": "python", "sees": True, "read_only": True, "environment": {"A": "b"}}
