@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from pathlib import Path
+from subprocess import Popen
 
 import h5py
 import numpy as np
@@ -21,7 +22,7 @@ def test_a_killed_cross_validation_goes_on_and_pools_what_each_model_never_saw(s
     arguments = ("--folds", "2", "--min-f1", "0.05")
     process = site.start(output, *arguments)
     try:
-        _wait_for_epochs(output, "finetune-partial", RECIPE["partial"]["epochs"] + 2)  # of the second fold
+        _wait_for_epochs(process, output, "finetune-partial", RECIPE["partial"]["epochs"] + 2)  # of the second fold
     finally:
         process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=90) == 128 + signal.SIGTERM
@@ -65,7 +66,7 @@ def test_a_killed_cross_validation_goes_on_and_pools_what_each_model_never_saw(s
     assert {summary_of(output)["steps"][name]["status"] for name in expected if "evaluate" not in name} == {"reused"}
 
 
-def _wait_for_epochs(output: Path, step: str, epochs: int) -> None:
+def _wait_for_epochs(process: Popen[bytes], output: Path, step: str, epochs: int) -> None:
     """Until the step has finished so many epochs in all folds together."""
     deadline = time.monotonic() + 500
     while time.monotonic() < deadline:
@@ -76,6 +77,7 @@ def _wait_for_epochs(output: Path, step: str, epochs: int) -> None:
                 done += sum(event["event"] == "epoch" for event in events)
         if done >= epochs:
             return
+        assert process.poll() is None, summary_of(output)["steps"]
         time.sleep(0.05)
     raise AssertionError(f"{step} never finished {epochs} epochs")
 
