@@ -117,7 +117,7 @@ def test_iterations_run_in_turn_and_the_rest_is_left_after_one_has_failed(kfp_lo
 def test_an_iteration_receives_what_a_task_before_the_loop_gave_out(kfp_local: None) -> None:
     told: list[Any] = []
 
-    with loops_given_outputs(), tasks_told(lambda task: told.append(task.outputs["Output"])):
+    with loops_given_outputs(), tasks_told(lambda _: None, lambda task: told.append(task.outputs["Output"])):
         added_in_loops()
 
     assert sorted(told) == [24, 25, 26, 124]
