@@ -105,14 +105,14 @@ def _prepared() -> list[module.Submission]:
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch, _prepared: list[module.Submission]) -> None:
     """Compiled and digested once for all the tests that only differ in what happens on the way."""
-    prepare = module.prepare
+    prepare = module.prepare_submission
 
     def prepare_once(*arguments: Any) -> module.Submission:
         if not _prepared:
             _prepared.append(prepare(*arguments))
         return _prepared[0]
 
-    monkeypatch.setattr(module, "prepare", prepare_once)
+    monkeypatch.setattr(module, "prepare_submission", prepare_once)
 
 
 @pytest.mark.usefixtures("prepared")
