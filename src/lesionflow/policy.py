@@ -13,11 +13,11 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lesionflow.errors import UserError
 from lesionflow.metrics.classification import AVERAGES
-from lesionflow.settings_text import read_settings, wrong_fields
+from lesionflow.settings_text import check_settings, read_settings
 from lesionflow.taxonomy import SEXES, Taxonomy
 
 if TYPE_CHECKING:
@@ -288,10 +288,7 @@ def check_policy(fields: object, where: str) -> Policy:
     Raises:
         UserError: it is none.
     """
-    try:
-        return Policy.model_validate(fields)
-    except ValidationError as error:
-        raise UserError(f"The policy in {where} is not valid: {wrong_fields(error, _place, Policy)}.") from None
+    return check_settings(Policy, fields, "policy", where, _place)
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -304,7 +301,7 @@ def _place(location: tuple[int | str, ...]) -> str:
         case ("clauses", int(index), kind, *field):
             return f"clause {index + 1} ({kind}), {'.'.join(map(str, field))}"
         case _:
-            return ".".join(map(str, location)) or "policy"
+            return ""
 
 
 def _spoken(metric: str) -> str:

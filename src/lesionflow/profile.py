@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from lesionflow.errors import UserError
-from lesionflow.settings_text import wrong_fields
+from lesionflow.settings_text import check_settings
 
 # The spellings that both kfp and Kubernetes accept.
 Cpu = Annotated[str, Field(pattern=r"^([0-9]*\.)?[0-9]+m?$")]
@@ -231,11 +231,8 @@ def load_profile(name_or_path: str) -> ClusterProfile:
     if fields.get("name") in PROFILES:
         raise UserError(f"{name_or_path} has the name of the built-in profile {fields['name']}; choose another `name`.")
     fields.setdefault("name", _name_of(Path(name_or_path)))
-    try:
-        return ClusterProfile.model_validate(_merge(PROFILES[base], fields) if base else fields)
-    except ValidationError as error:
-        problems = wrong_fields(error, lambda place: ".".join(map(str, place)), ClusterProfile)
-        raise UserError(f"The cluster profile in {name_or_path} is not valid: {problems}.") from None
+    merged = _merge(PROFILES[base], fields) if base else fields
+    return check_settings(ClusterProfile, merged, "cluster profile", name_or_path)
 
 
 def _name_of(file: Path) -> str:

@@ -3,11 +3,10 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from lesionflow.errors import UserError
 from lesionflow.runtime.discover import module_names
-from lesionflow.settings_text import read_settings, wrong_fields
+from lesionflow.settings_text import check_settings, read_settings
 
 if TYPE_CHECKING:
     BackboneName = str
@@ -186,8 +185,4 @@ def load_recipe(text: str) -> Recipe:
     if text in PRESETS:
         return PRESETS[text]
     fields, where = read_settings(text, "recipe", PRESETS)
-    try:
-        return Recipe.model_validate(fields)
-    except ValidationError as error:
-        problems = wrong_fields(error, lambda place: ".".join(map(str, place)) or "recipe", Recipe)
-        raise UserError(f"The recipe in {where} is not valid: {problems}.") from None
+    return check_settings(Recipe, fields, "recipe", where)

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from lesionflow.errors import UserError
+
+M = TypeVar("M", bound=BaseModel)
+
+Place = tuple[int | str, ...]
+"""Of a field within settings: names and positions, from the outside in."""
 
 
 def read_settings(text: str, kind: str, presets: Collection[str]) -> tuple[object, str]:
@@ -38,17 +44,33 @@ def read_settings(text: str, kind: str, presets: Collection[str]) -> tuple[objec
         raise UserError(f"The {kind} in {where} is not valid YAML: {' '.join(str(error).split())}.") from None
 
 
-def wrong_fields(
-    error: ValidationError, place: Callable[[tuple[int | str, ...]], str], of: type[BaseModel], most: int = 200
-) -> str:
-    """What is wrong with settings, for people; each problem with its field and what was received.
+def check_settings(
+    model: type[M], fields: object, kind: str, where: str, place: Callable[[Place], str] = lambda _: ""
+) -> M:
+    """Settings of a model, from what was read of a file.
 
     Args:
-        error: from pydantic.
-        place: what to call a field, by its location.
-        of: what the settings were to be.
-        most: characters that are shown of what was received.
+        model: what they are to be.
+        fields: as read.
+        kind: what it is, for messages: "recipe".
+        where: it was found, for messages.
+        place: what to call a field, by its location; empty for its names with dots between them.
+
+    Raises:
+        UserError: a field is unknown, missing or out of range.
     """
+
+    def called(location: Place) -> str:
+        return place(location) or ".".join(map(str, location)) or kind
+
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise UserError(f"The {kind} in {where} is not valid: {_wrong_fields(error, called, model)}.") from None
+
+
+def _wrong_fields(error: ValidationError, place: Callable[[Place], str], of: type[BaseModel], most: int = 200) -> str:
+    """What is wrong with settings, for people; each problem with its field and at most so much of what was received."""
     return "; ".join(f"{place(each['loc'])}: {_problem(each, of, most)}" for each in error.errors())
 
 
@@ -61,7 +83,7 @@ def _problem(each: ErrorDetails, of: type[BaseModel], most: int) -> str:
     return f"{each['msg'].removeprefix('Value error, ')}, received {shown}"
 
 
-def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+def _fields(model: type[BaseModel], place: Place) -> list[str]:
     """The names of the fields at a place; none below what is itself no model, a list or a union."""
     for part in place:
         field = model.model_fields.get(str(part))

@@ -12,10 +12,10 @@ artifact and finetune into the model.
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lesionflow.errors import UserError
-from lesionflow.settings_text import read_settings, wrong_fields
+from lesionflow.settings_text import check_settings, read_settings
 
 SEXES: tuple[str, ...] = ("female", "male", "unknown")
 """What metadata may say of a patient's sex, and the groups by it."""
@@ -234,11 +234,7 @@ def check_taxonomy(fields: object, where: str) -> Taxonomy:
     Raises:
         UserError: it is none.
     """
-    try:
-        taxonomy = Taxonomy.model_validate(fields)
-    except ValidationError as error:
-        problems = wrong_fields(error, _place, Taxonomy)
-        raise UserError(f"The taxonomy in {where} is not valid: {problems}.") from None
+    taxonomy = check_settings(Taxonomy, fields, "taxonomy", where, _place)
     if (built_in := TAXONOMIES.get(taxonomy.name)) and built_in.classes != taxonomy.classes:
         raise UserError(
             f"The taxonomy in {where} has other classes than the built-in {taxonomy.name}; choose another `name`."
@@ -252,4 +248,4 @@ def _place(location: tuple[int | str, ...]) -> str:
         case ("classes", int(index), *field):
             return f"class {index + 1}" + "".join(f", {part}" for part in field)
         case _:
-            return ".".join(map(str, location)) or "taxonomy"
+            return ""
