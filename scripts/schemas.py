@@ -12,7 +12,6 @@ from lesionflow.artifacts.summary import Summary
 from lesionflow.artifacts.training_record import TrainingRecord
 from lesionflow.artifacts.version_card import VersionCard
 from lesionflow.runtime.document import Document
-from lesionflow.verdict import ShortVerdict
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schemas"
 DOCUMENTS: dict[str, type[Document]] = {
@@ -21,7 +20,6 @@ DOCUMENTS: dict[str, type[Document]] = {
     "training": TrainingRecord,
     "card": VersionCard,
     "summary": Summary,
-    "verdict": ShortVerdict,
 }
 """Name of the schema -> what it describes."""
 

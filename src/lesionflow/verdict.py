@@ -1,7 +1,7 @@
 """Whether a model is good enough: one pure function, used by evaluate to judge and by gate to check the judgement."""
 
 import math
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from lesionflow.metrics.bootstrap import Interval, Metric
 from lesionflow.metrics.champion import ChampionComparison
@@ -9,7 +9,7 @@ from lesionflow.metrics.classification import ClassMetrics, Metrics
 from lesionflow.metrics.statistics import CalibrationOfModel, OperatingPoints, Subgroups
 from lesionflow.metrics.subgroups import MetricOfGroup
 from lesionflow.policy import AgainstChampion, Average, Clause, OfCalibration, OfClass, OperatingPoint, Policy, Subgroup
-from lesionflow.runtime.document import Document, Part
+from lesionflow.runtime.document import Part
 from lesionflow.runtime.metric_text import format_metric
 from lesionflow.taxonomy import Taxonomy
 
@@ -50,23 +50,6 @@ class ClauseVerdict(Part):
     """All of it but whether it held, on one line."""
 
 
-class ShortVerdict(Document):
-    """A verdict in so few bytes that a pod's last words can be it."""
-
-    what: ClassVar[str] = "a verdict"
-    written_by: ClassVar[str] = "gate"
-
-    format: Literal[1] = 1
-    verdict: Word
-    metric: str
-    threshold: float
-    value: float | None
-    reasons: tuple[str, ...]
-    """As many as there was room for."""
-    more: int = 0
-    """Reasons that there was no room for."""
-
-
 class Verdict(Part):
     """The outcome of the gate."""
 
@@ -90,26 +73,6 @@ class Verdict(Part):
     def word(self) -> Word:
         """The verdict in one word."""
         return "passed" if self.passed else "failed"
-
-    def short(self, most: int = 2048) -> ShortVerdict:
-        """It without its clauses, and with as many of its reasons as fit.
-
-        Args:
-            most: bytes of `ShortVerdict.model_dump_json()`, which always holds the verdict and the headline.
-        """
-        kept = len(self.reasons)
-        while True:
-            found = ShortVerdict(
-                verdict=self.word,
-                metric=self.metric,
-                threshold=self.threshold,
-                value=self.value,
-                reasons=self.reasons[:kept],
-                more=len(self.reasons) - kept,
-            )
-            if not kept or len(found.model_dump_json().encode()) <= most:
-                return found
-            kept -= 1
 
 
 def judge(evidence: Evidence, policy: Policy) -> Verdict:

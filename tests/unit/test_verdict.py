@@ -25,7 +25,7 @@ from lesionflow.policy import (
     floor,
 )
 from lesionflow.taxonomy import HAM10000
-from lesionflow.verdict import Evidence, ShortVerdict, Verdict, judge
+from lesionflow.verdict import Evidence, Verdict, judge
 
 CALM: Any = {"suppress_health_check": [HealthCheck.too_slow], "deadline": None}
 """A whole evaluation is many draws, which a busy machine makes slowly."""
@@ -182,10 +182,6 @@ def check_consistent(verdict: Verdict) -> None:
     assert all(clause.held or clause.reason in verdict.reasons for clause in verdict.clauses)
     text = json.dumps(verdict.model_dump(mode="json"), allow_nan=False)
     assert Verdict.model_validate_json(text) == verdict
-    short = verdict.short(most=300)
-    assert (short.verdict, len(short.reasons) + short.more) == (verdict.word, len(verdict.reasons))
-    assert not short.reasons or len(short.model_dump_json().encode()) <= 300
-    assert ShortVerdict.parse(short.text().encode(), "a pod's last words") == short
 
 
 @given(evaluations(), policies())

@@ -35,7 +35,6 @@ DOCUMENTS: list[Document] = [
         artifacts={},
         seed=0,
     ),
-    EVALUATION.gate.short(),
 ]
 
 
