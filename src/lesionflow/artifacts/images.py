@@ -5,7 +5,6 @@ The `image` column is a struct `{bytes, path}`, the Hugging Face convention, so 
 and `data_card.json`, and `README.md` with the same for people and data hubs.
 """
 
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from lesionflow.artifacts.tables import Labelled
 from lesionflow.errors import UserError
-from lesionflow.runtime.files import write_json
+from lesionflow.runtime.files import read_json, write_json
 from lesionflow.taxonomy import Taxonomy, check_taxonomy
 
 SCHEMA = pa.schema(
@@ -54,6 +53,7 @@ class ImageRows(Labelled):
 
 DATA_CARD = "data_card.json"
 TAXONOMY = "taxonomy.json"
+_FOLDER = "the images artifact that the ingest step wrote"
 README = "README.md"
 
 
@@ -105,12 +105,9 @@ def read_data_card(folder: str | Path) -> dict[str, Any]:
     """The data card that ingest wrote beside the shards.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is damaged.
     """
-    path = Path(folder) / DATA_CARD
-    if not path.is_file():
-        raise UserError(f"{folder} has no {DATA_CARD}; expected the images artifact that the ingest step wrote.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(Path(folder) / DATA_CARD, _FOLDER)
 
 
 def write_taxonomy(folder: Path, taxonomy: Taxonomy) -> None:
@@ -125,12 +122,4 @@ def read_taxonomy(folder: str | Path) -> Taxonomy:
         UserError: the folder does not say, or its file is none.
     """
     path = Path(folder) / TAXONOMY
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise UserError(
-            f"{folder} has no {TAXONOMY}; expected the images artifact that the ingest step wrote."
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); run the ingest step again.") from None
-    return check_taxonomy(fields, str(path))
+    return check_taxonomy(read_json(path, _FOLDER), str(path))

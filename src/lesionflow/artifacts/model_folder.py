@@ -4,14 +4,14 @@ The export step's bundle is such a folder too, with more beside the model: `cali
 model in the formats of other programs.
 """
 
-import json
 import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from lesionflow.errors import UserError
+from lesionflow.runtime.files import read_json, write_json
 from lesionflow.taxonomy import Taxonomy, check_taxonomy
 
 MODEL = "model.keras"
@@ -22,6 +22,8 @@ TENSORBOARD = "tensorboard"
 CALIBRATION = "calibration.json"
 SAVED_MODEL = "saved_model"
 ONNX = "model.onnx"
+
+_FOLDER = "a model folder that lesionflow wrote"
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,16 @@ def model_file(folder: str | Path) -> Path:
     """
     path = Path(folder) / MODEL
     if not path.is_file():
-        raise UserError(f"There is no {MODEL} in {folder}; expected a model folder that lesionflow wrote.")
+        raise UserError(f"There is no {MODEL} in {folder}; expected {_FOLDER}.")
     if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is not a Keras model archive; expected a model folder that lesionflow wrote.")
+        raise UserError(f"{path} is not a Keras model archive; expected {_FOLDER}.")
     return path
 
 
 def write_labels(folder: Path, decode_size: int, taxonomy: Taxonomy) -> None:
     """Write the labels file: what the outputs mean, in order, for any program; and all that the taxonomy says."""
     content = {"labels": taxonomy.codes, "decode_size": decode_size, "taxonomy": taxonomy.model_dump(mode="json")}
-    (folder / LABELS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / LABELS_FILE, content)
 
 
 def read_labels(folder: str | Path) -> tuple[Taxonomy, int]:
@@ -61,7 +63,7 @@ def read_labels(folder: str | Path) -> tuple[Taxonomy, int]:
         UserError: the folder does not say, or says what no model of lesionflow has.
     """
     folder = Path(folder)
-    content = _read_json(folder / LABELS_FILE)
+    content = read_json(folder / LABELS_FILE, _FOLDER)
     labels, decode_size = content.get("labels"), content.get("decode_size")
     taxonomy = check_taxonomy(content.get("taxonomy"), str(folder / LABELS_FILE))
     if labels != list(taxonomy.codes):
@@ -85,7 +87,7 @@ def read_calibration(folder: str | Path) -> Calibration:
     path = Path(folder) / CALIBRATION
     if not path.exists():
         return Calibration()
-    content = _read_json(path)
+    content = read_json(path, _FOLDER)
     return checked_calibration(content.get("temperature"), content.get("abstain_below"), str(path))
 
 
@@ -106,17 +108,3 @@ def checked_calibration(temperature: object, abstain_below: object, where: str) 
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise UserError(
-            f"There is no {path.name} in {path.parent}; expected a model folder that lesionflow wrote."
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); expected it as lesionflow wrote it.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not a JSON object; expected it as lesionflow wrote it.")
-    return content

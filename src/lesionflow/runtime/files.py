@@ -80,6 +80,27 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
 
 
+def read_json(path: Path, folder: str) -> dict[str, Any]:
+    """Read a JSON object that lesionflow wrote into a folder of its own.
+
+    Args:
+        path: the file.
+        folder: what was expected to hold it, for messages: "a model folder that lesionflow wrote".
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(f"There is no {path.name} in {path.parent}; expected {folder}.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); expected it as lesionflow wrote it.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object; expected it as lesionflow wrote it.")
+    return content
+
+
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with Path(path).open("rb") as file:
