@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from lesionflow import storage
-from lesionflow.data.synthetic.dataset import MARKER, METADATA, ZIPS, write_synthetic
+from lesionflow.data.source import SYNTHETIC_MARKER
+from lesionflow.data.synthetic.dataset import METADATA, ZIPS, write_synthetic
 from lesionflow.errors import UserError
 from lesionflow.storage import Address, AnyAddress
 
@@ -36,11 +37,11 @@ def write_synthetic_to_bucket(
     """
     place = Address.parse(place)
     there = {file.name for file in storage.list_files(place)} if storage.exists(place) else set[str]()
-    if METADATA in there or not there <= {MARKER, *ZIPS}:
+    if METADATA in there or not there <= {SYNTHETIC_MARKER, *ZIPS}:
         raise UserError(f"{place} is not empty; give a new prefix for the synthetic data.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "data")
         counts = write_synthetic(folder, images, size, seed, shuffle_labels)
-        for name in (MARKER, *ZIPS, METADATA):
+        for name in (SYNTHETIC_MARKER, *ZIPS, METADATA):
             storage.write_bytes(place / name, (folder / name).read_bytes())
     return counts

@@ -9,13 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from lesionflow.data.source import SYNTHETIC_MARKER
 from lesionflow.data.synthetic.looks import Lesion, draw_lesion, render
 from lesionflow.errors import UserError
 from lesionflow.runtime.files import whole_folder
 from lesionflow.taxonomy import HAM10000
 
-MARKER = "SYNTHETIC.txt"
-"""The file that says that a folder holds no real patients."""
 METADATA = "HAM10000_metadata.csv"
 ZIPS = ("HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip")
 
@@ -102,7 +101,7 @@ def standing_synthetic_data(folder: Path) -> Path:
     Raises:
         UserError: the folder holds something else.
     """
-    if not (folder / MARKER).is_file():
+    if not (folder / SYNTHETIC_MARKER).is_file():
         write_synthetic(folder)
     return folder
 
@@ -124,7 +123,7 @@ def _write(folder: Path, rows: list[_Row], size: tuple[int, int], seed: int) -> 
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(_COLUMNS)
             writer.writerows(row[1:] for row in sorted(rows, key=lambda row: (row.lesion_id, row.image_id)))
-        (temporary / MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
+        (temporary / SYNTHETIC_MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
 
 
 def _plan(images: int, seed: int, shuffle_labels: bool) -> list[_Row]:

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesionflow.data.synthetic.dataset import MARKER, standing_synthetic_data, write_synthetic
+from lesionflow.data.source import SYNTHETIC_MARKER
+from lesionflow.data.synthetic.dataset import standing_synthetic_data, write_synthetic
 from lesionflow.errors import UserError
 from lesionflow.taxonomy import HAM10000
 
-FILES = {"HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip", "HAM10000_metadata.csv", MARKER}
+FILES = {"HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip", "HAM10000_metadata.csv", SYNTHETIC_MARKER}
 
 
 def images_of(folder: Path) -> dict[str, bytes]:
@@ -46,7 +47,7 @@ def test_the_folder_has_the_layout_of_ham10000(tmp_path: Path):
         "lesions": table.lesion_id.nunique(),
         **{label: int((table.dx == label).sum()) for label in HAM10000.codes},
     }
-    assert "no patient" in (tmp_path / "data" / MARKER).read_text()
+    assert "no patient" in (tmp_path / "data" / SYNTHETIC_MARKER).read_text()
 
 
 @pytest.mark.parametrize("images", [70, 71, 140])
@@ -148,7 +149,7 @@ def test_standing_data_is_written_once_and_never_over_something_else(tmp_path: P
         standing_synthetic_data(tmp_path)
     written: list[Path] = []
     monkeypatch.setattr("lesionflow.data.synthetic.dataset.write_synthetic", written.append)
-    (tmp_path / MARKER).touch()
+    (tmp_path / SYNTHETIC_MARKER).touch()
     assert standing_synthetic_data(tmp_path) == tmp_path
     assert not written
 
