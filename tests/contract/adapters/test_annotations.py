@@ -7,9 +7,11 @@ gives types.
 
 import inspect
 import json
+import typing
 from pathlib import Path
 from typing import Any, Optional, cast
 
+import pandera.typing.common
 import pytest
 from every_adapter import ADAPTERS, adapter
 from kfp import dsl
@@ -96,15 +98,17 @@ def test_the_executor_hands_every_adapter_what_it_declares(
     _check(adapter(name), tmp_path, only_required, kind)
 
 
-def test_this_would_refuse_an_annotation_that_no_cluster_can_use(tmp_path: Path):
+def test_this_would_refuse_an_annotation_that_no_cluster_can_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # A pod's executor calls it before anything imports pandera, which puts a call of its own in its place.
+    monkeypatch.setattr(typing._GenericAlias, "__call__", vars(pandera.typing.common)["__orig_generic_alias_call"])
+
     @dsl.component(base_image="python:3.11")
     def hopeless(table: Optional[dsl.Input[dsl.Dataset]] = None):  # noqa: UP045
         print(table)
 
     component = cast(BaseComponent, hopeless)
     _check(component, tmp_path, True, TYPES[0])
-    # Where pandera was imported it wraps the call, and fails at it by itself (pandera.typing.common).
-    with pytest.raises((TypeError, AttributeError), match=r"Cannot instantiate|__bases__"):
+    with pytest.raises(TypeError, match="Cannot instantiate"):
         _check(component, tmp_path, False, TYPES[0])
 
 
