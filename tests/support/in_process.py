@@ -4,14 +4,28 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lesionflow.cli import main as cli
+from lesionflow.kubeflow.client import transport
+from lesionflow.kubeflow.client.settings import _SECRETS, _VARIABLES
 
 TOKEN = "secret-token-5f1c9a"
 """What proves to a stand-in server who asks; must never be shown."""
+
+
+def forget_machine(tmp_path: Path, patch: pytest.MonkeyPatch, columns: int) -> None:
+    """Let a command see no settings but a test's own, no kubeconfig, and so wide a terminal; and lose no time."""
+    for variable in (_VARIABLES | _SECRETS).values():
+        patch.delenv(variable, raising=False)
+    patch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
+    patch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    patch.setenv("COLUMNS", str(columns))
+    patch.chdir(tmp_path)
+    patch.setattr(transport, "PAUSES", (0.0, 0.0, 0.0))
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fake_kube import FakeKube
-from in_process import TOKEN, Command, run_here
+from in_process import TOKEN, Command, forget_machine, run_here
 from kfp_api import argo
 from kfp_api.argo import Attempt, Step
 from kfp_api.scripted import Scene, words
@@ -14,8 +14,6 @@ from kfp_api.server import KfpApiServer
 from recordings import recorded
 
 from lesionflow.components.contract.contract import GIVEN, HELD, ON_PURPOSE
-from lesionflow.kubeflow.client import transport
-from lesionflow.kubeflow.client.settings import _SECRETS, _VARIABLES
 from lesionflow.kubeflow.doctor import deep_run
 from lesionflow.kubeflow.doctor.deep_checks import CLEANING, NAMES
 from lesionflow.kubeflow.runs import run_reader
@@ -90,13 +88,7 @@ def _compiled_once() -> Generator[None]:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[KfpApiServer]:
     """The stand-in, which lets this user in; nothing else of the machine is seen, and no time is lost."""
-    for variable in (_VARIABLES | _SECRETS).values():
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(transport, "PAUSES", (0.0, 0.0, 0.0))
+    forget_machine(tmp_path, monkeypatch, 200)
     monkeypatch.setattr(deep_run, "PERIOD", 0.01)
     names = (LEAN_IMAGE, CPU_IMAGE, GPU_IMAGE)
     monkeypatch.setattr(images, "PINS_FILE", tmp_path / "digests.json")

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 from fake_kube import FakeKube
-from in_process import TOKEN, Command, run_here
+from in_process import TOKEN, Command, forget_machine, run_here
 from kfp_api import strict
 from kfp_api.server import KfpApiServer
 
 from lesionflow.kubeflow import submission
-from lesionflow.kubeflow.client import transport
-from lesionflow.kubeflow.client.settings import _SECRETS, _VARIABLES
 from lesionflow.kubeflow.runs import follow, logs, run_reader
 from lesionflow.runtime import container_images as images
 from lesionflow.runtime.container_image import CPU_IMAGE, GPU_IMAGE, LEAN_IMAGE
@@ -22,13 +20,7 @@ from lesionflow.runtime.container_image import CPU_IMAGE, GPU_IMAGE, LEAN_IMAGE
 @pytest.fixture(autouse=True)
 def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No settings but a test's own, no kubeconfig, and no time lost."""
-    for variable in (_VARIABLES | _SECRETS).values():
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(transport, "PAUSES", (0.0, 0.0, 0.0))
+    forget_machine(tmp_path, monkeypatch, 80)
     monkeypatch.setattr(follow, "PERIOD", 0.01)
     monkeypatch.setattr(follow, "TICK", 0.002)
     monkeypatch.setattr(logs, "PERIOD", 0.002)
